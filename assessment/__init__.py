@@ -1,0 +1,1 @@
+"""Run bias tests: collect the rows, score them, measure, judge, render."""

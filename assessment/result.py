@@ -1,0 +1,40 @@
+"""What a bias test answers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from assessment.request import Label
+from fairness.gate import BiasPolicy, Verdict
+from fairness.report import AttributeReport
+
+
+class DataSource(StrEnum):
+    """Where the decisions came from."""
+
+    SCORED = "scored"  # rows in the request, scored by the model
+    PREDICTIONS = "predictions"  # decisions sent along with the rows
+    TABLE = "table"  # rows of a data source, scored by the model
+    TRAFFIC = "traffic"  # a window of the prediction log
+
+
+class BiasTestResult(BaseModel):
+    """One bias test. `verdict` is the worst of the tolerances that gate, null where none does."""
+
+    model_config = ConfigDict(frozen=True)
+
+    test_id: str
+    model: str | None
+    model_version: str | None
+    created_at: AwareDatetime
+    source: DataSource
+    rows: int
+    favourable: Label
+    verdict: Verdict | None
+    attributes: tuple[AttributeReport, ...]
+    policy: BiasPolicy
+    alpha: float
+    minimum_rows: int
+    notes: tuple[str, ...]

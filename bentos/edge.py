@@ -1,0 +1,114 @@
+"""The front door: answers the hot routes before BentoML sees them, and lets everything else fall through.
+
+BentoML's tracing, metrics, access log and dispatcher cost several times what a prediction costs (docs/adr/0001).
+The APIs stay declared on the BentoML service, so that its schema, its clients and its docs page are true.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import orjson
+
+from bentos import oip
+from bentos.errors import InsecureError, NotReadyError, describe, extra_headers
+from bentos.forwarding import Companion
+from bentos.routes import HotRoutes
+from bentos.wire import App, ClientGoneError, Exchange, Receive, Scope, Send
+from bentos.worker import Worker
+from monitoring.identifiers import new_request_id
+
+_log = logging.getLogger(__name__)
+_FORWARDED: Final = ("/api/v1/", "/metrics", "/bias_test")
+
+Handler = Callable[[Exchange], Awaitable[None]]
+
+
+class FrontDoor:
+    """An ASGI application around BentoML's.
+
+    Args:
+        app: BentoML's application.
+        worker: What serves.
+        companion: Where slow routes go.
+        closed: Refuse everything but the probes (bound beyond loopback without keys).
+    """
+
+    def __init__(self, app: App, worker: Worker, companion: Companion, *, closed: bool) -> None:
+        self._app, self._worker, self._companion, self._closed = app, worker, companion, closed
+        hot = HotRoutes(worker)
+        self._v2 = hot.v2
+        self._exact: dict[str, Handler] = {"/predict": hot.predict, "/v2": hot.v2}
+        self._probes: dict[str, Handler] = {"/readyz": hot.readyz, "/livez": hot.livez}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass it on."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        handler = self._handler(scope["path"]) if scope["type"] == "http" else None
+        if handler is None:
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(scope, receive, send, new_request_id(), time.perf_counter())
+        try:
+            await handler(exchange)
+        except ClientGoneError:
+            return
+        except Exception as error:
+            await self._refuse(error, exchange)
+        else:
+            if exchange.model:
+                self._worker.metrics.requests.labels(exchange.model, exchange.protocol, "200").inc()
+
+    def _handler(self, path: str) -> Handler | None:
+        probe = self._probes.get(path)
+        if probe is not None:
+            return probe
+        if self._closed:
+            return _refuse_insecure
+        exact = self._exact.get(path)
+        if exact is not None:
+            return exact
+        if path.startswith("/v2/"):
+            return self._v2
+        return self._forward if path.startswith(_FORWARDED) else None
+
+    async def _forward(self, exchange: Exchange) -> None:
+        body = await exchange.body(self._worker.serving.max_body_bytes)
+        await exchange.reply(*await self._companion.forward(exchange.scope, body))
+
+    async def _refuse(self, error: Exception, exchange: Exchange) -> None:
+        status, code, message = describe(error)
+        if status == 500:
+            # A model's own message may hold a feature value: where it failed is logged, what it said is not.
+            cause = error.__cause__ or error
+            places = "".join(traceback.format_tb(cause.__traceback__))
+            _log.error("request %s: %s (%s)\n%s", exchange.request_id, code, type(cause).__name__, places)
+        elif status > 500 and not isinstance(error, NotReadyError):
+            _log.warning("request %s: %s", exchange.request_id, code)
+        content: Any = {"error": {"code": code, "message": message, "request_id": exchange.request_id}}
+        headers = extra_headers(error, status)
+        if exchange.protocol == oip.PROTOCOL:
+            status, content = oip.status_of(status, code), {"error": message}
+        self._worker.metrics.requests.labels(exchange.model, exchange.protocol, str(status)).inc()
+        await exchange.reply(status, orjson.dumps(content), headers=headers)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_started(message: Any) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                await self._worker.start()
+            await send(message)
+            if message["type"] == "lifespan.shutdown.complete":
+                await self._worker.stop()
+                await self._companion.close()
+
+        await self._app(scope, receive, send_started)
+
+
+async def _refuse_insecure(_exchange: Exchange) -> None:
+    raise InsecureError

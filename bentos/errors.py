@@ -1,0 +1,159 @@
+"""The one table from errors to HTTP statuses, and the serving errors that belong to no package below.
+
+ServingError
+├── MalformedRequestError     the body is not what the route takes
+├── InvalidRequestError       a field is missing, unknown or of another type
+├── TooLargeError             the body or the batch is over the limit
+├── MediaTypeError            the body is of another media type
+├── RouteNotFoundError        there is no such route
+├── MethodError               the route takes another method
+├── ModelNotServedError       no such model, version or alias is served
+├── AmbiguousModelError       several models are served and the request names none
+├── NotReadyError             nothing is loaded yet, or the Companion is away
+└── InsecureError             bound beyond loopback without keys
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from assessment.errors import AssessmentError
+from database.errors import DatabaseError
+from fairness.errors import FairnessError
+from inference import errors as inference
+from monitoring import errors as monitoring
+from registry import errors as registry
+from rollout import errors as rollout
+
+
+class ServingError(Exception):
+    """Base of what the serving processes raise on purpose."""
+
+
+class MalformedRequestError(ServingError):
+    """The body is not what the route takes; the message names the part, never a value."""
+
+
+class InvalidRequestError(ServingError):
+    """A field is missing, unknown or of another type; the message names it, never its value."""
+
+
+class TooLargeError(ServingError):
+    """The body or the batch is over the limit."""
+
+    def __init__(self, what: str, limit: int, setting: str) -> None:
+        self.limit = limit
+        super().__init__(f"the request is over the limit of {limit:,} {what} ({setting})")
+
+
+class MediaTypeError(ServingError):
+    """The body is of another media type."""
+
+    def __init__(self, expected: str) -> None:
+        super().__init__(f"this route takes {expected}")
+
+
+class RouteNotFoundError(ServingError):
+    """There is no such route."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such route; the routes are listed at /docs.json and /api/v1/openapi.json")
+
+
+class MethodError(ServingError):
+    """The route takes another method."""
+
+    def __init__(self, allowed: str) -> None:
+        self.allowed = allowed
+        super().__init__(f"this route takes {allowed}")
+
+
+class ModelNotServedError(ServingError):
+    """No such model, version or alias is served."""
+
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+        super().__init__(f"no model '{reference[:200]}' is served; GET /api/v1/models lists those that are")
+
+
+class AmbiguousModelError(ServingError):
+    """Several models are served and the request names none."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"name the model, one of: {', '.join(names)}")
+
+
+class NotReadyError(ServingError):
+    """Nothing is loaded yet, or the Companion is away; safe to retry."""
+
+
+class InsecureError(ServingError):
+    """Bound beyond loopback without keys."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this service listens beyond loopback without API keys and therefore refuses; "
+            "set FAIRMIND_BENTOS_INSECURE=true to serve everybody who reaches it"
+        )
+
+
+HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
+    MalformedRequestError: (400, "malformed_request"),
+    InvalidRequestError: (422, "invalid_request"),
+    TooLargeError: (413, "too_large"),
+    MediaTypeError: (415, "unsupported_media_type"),
+    RouteNotFoundError: (404, "route_not_found"),
+    MethodError: (405, "method_not_allowed"),
+    ModelNotServedError: (404, "model_not_found"),
+    AmbiguousModelError: (400, "model_required"),
+    NotReadyError: (503, "not_ready"),
+    InsecureError: (403, "insecure"),
+    inference.SignatureMismatchError: (422, "signature_mismatch"),
+    inference.EmptyBatchError: (422, "empty_batch"),
+    inference.ModelFailedError: (500, "model_failed"),
+    inference.QueueFullError: (503, "overloaded"),
+    inference.DeadlineExceededError: (504, "deadline_exceeded"),
+    inference.DrainingError: (503, "draining"),
+    inference.RuntimeLoadError: (503, "model_not_loaded"),
+    monitoring.SpoolFullError: (503, "prediction_log_full"),
+    monitoring.InvalidOutcomeError: (422, "invalid_outcome"),
+    registry.InvalidReferenceError: (400, "invalid_reference"),
+    registry.ModelNotFoundError: (404, "model_not_found"),
+    registry.AliasConflictError: (409, "alias_conflict"),
+    registry.RegistryUnavailableError: (503, "registry_unavailable"),
+    registry.DigestMismatchError: (409, "digest_mismatch"),
+    registry.GateRefusedError: (409, "gate_refused"),
+    registry.GateRecordError: (409, "gate_refused"),
+    rollout.RolloutNotFoundError: (404, "rollout_not_found"),
+    rollout.RolloutConflictError: (409, "rollout_conflict"),
+    rollout.InvalidPlanError: (422, "invalid_plan"),
+    rollout.NotServedError: (404, "model_not_found"),
+    AssessmentError: (422, "invalid_bias_test"),
+    FairnessError: (422, "invalid_bias_test"),
+    DatabaseError: (503, "database_unavailable"),
+}
+"""Status and code of every error a client can cause or meet; anything else is a bug and answers 500."""
+
+OFFLINE: Final = frozenset({inference.CompileError, inference.ParityError})
+"""Errors that only offline work (training, registration) can meet."""
+
+
+def describe(error: BaseException) -> tuple[int, str, str]:
+    """Return HTTP status, code and message of an error; a bug is described without its details."""
+    for kind in type(error).__mro__:
+        if kind in HTTP_STATUSES:
+            status, code = HTTP_STATUSES[kind]
+            return status, code, str(error)
+    return 500, "internal_error", "internal error; the server's log has the details under this request id"
+
+
+def extra_headers(error: BaseException, status: int) -> list[tuple[bytes, bytes]]:
+    """Return the headers an error's answer carries beside its body: when to retry, which method to use."""
+    if isinstance(error, MethodError):
+        return [(b"allow", error.allowed.encode())]
+    if status in {429, 503}:
+        seconds = error.retry_after if isinstance(error, inference.QueueFullError) else 1.0
+        return [(b"retry-after", str(max(1, math.ceil(seconds))).encode())]
+    return []

@@ -1,0 +1,102 @@
+"""What goes into and comes out of our own routes, for schemas, clients and docs; the hot path reads no model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+Scalar = float | int | bool | str | None
+
+
+class Instance(BaseModel):
+    """One row to predict."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    features: dict[str, Scalar]
+    """One value per column of the model's signature."""
+
+    unit: str | None = None
+    """What is assigned to a variant (a person, an account); without it the champion answers."""
+
+    protected: dict[str, str | None] | None = None
+    """Protected attributes: logged for bias tests, never seen by the model."""
+
+    id: str | None = None
+    """The caller's own id of this row; outcomes may name it."""
+
+
+class Prediction(BaseModel):
+    """The answer for one row."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, protected_namespaces=())
+
+    prediction: Scalar
+    """The decided class, or the value of a regressor."""
+
+    probability: float | None = None
+    """P(classes[1]) of a binary classifier, whatever was predicted."""
+
+    probabilities: dict[str, float] | None = None
+    """One probability per class of a multi-class classifier."""
+
+    prediction_id: str
+    """Names this prediction when its outcome is posted."""
+
+    variant: str | None = None
+    """The role of the version that answered."""
+
+    model_version: str
+    """The version that answered."""
+
+
+class PredictAnswer(BaseModel):
+    """The answers, in the order of the instances."""
+
+    predictions: list[Prediction]
+
+
+class BiasTestAnswer(BaseModel):
+    """The result of a bias test: the verdict first, then what it rests on."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, protected_namespaces=())
+
+    test_id: str
+    """Names this test."""
+
+    model: str | None = None
+    """The model that was tested."""
+
+    model_version: str | None = None
+    """Its version; null where several versions answered."""
+
+    created_at: str
+    """When it ran, ISO 8601 in UTC."""
+
+    source: str
+    """Where the decisions came from: scored, predictions or traffic."""
+
+    rows: int
+    """Rows that were measured."""
+
+    favourable: Scalar
+    """The label one would rather get."""
+
+    verdict: str | None = None
+    """pass, fail or insufficient_evidence; null where no tolerance gates."""
+
+    attributes: list[dict[str, Any]]
+    """Per protected attribute: its groups with rates and intervals, its disparities with verdicts."""
+
+    policy: dict[str, Any]
+    """The tolerances it was judged by."""
+
+    alpha: float
+    """The chance to be wrong that each verdict may have."""
+
+    minimum_rows: int
+    """Rates that rest on fewer rows are shown and not compared."""
+
+    notes: list[str]
+    """What a reader should know beside the numbers."""

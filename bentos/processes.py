@@ -1,0 +1,100 @@
+"""The two kinds of process behind the services: what each builds when BentoML asks for its application.
+
+Whatever is heavy is imported in the process that needs it: a serving worker never sees MLflow, scikit-learn,
+pandas or SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from _bentoml_sdk.service.factory import Service
+
+from bentos.wire import App, Receive, Scope, Send
+from database.home import Home
+
+FRONT_SERVICE: Final = "FairMind"
+ONE_THREAD: Final = [
+    {"name": name, "value": "1"} for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+]
+"""Numeric libraries get one thread per worker: workers are what scales."""
+
+
+class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carries no types here
+    """The BentoML service of a serving worker, with the front door before BentoML's own application."""
+
+    def to_asgi(self, is_main: bool = True) -> App:
+        """Return the application of one worker."""
+        app = cast("App", super().to_asgi(is_main=is_main))
+        from bentos.configuration import Settings
+        from bentos.edge import FrontDoor
+        from bentos.forwarding import Companion
+        from bentos.worker import Worker
+        from monitoring.metrics import process_metrics
+
+        settings = Settings.load()
+        home = Home.at(settings.database.home)
+        worker = Worker(
+            state_file=home.serving_state,
+            spool=home.spool,
+            serving=settings.serving,
+            batching=settings.batching,
+            monitoring=settings.monitoring,
+            metrics=process_metrics(_metrics_folder(home)),
+        )
+        return FrontDoor(app, worker, Companion(), closed=_is_exposed() and not settings.serving.insecure)
+
+
+class CompanionService(Service):  # type: ignore[misc]  # BentoML's class carries no types here
+    """The BentoML service of the Companion; BentoML supervises it, its routes are all ours."""
+
+    def to_asgi(self, is_main: bool = True) -> App:
+        """Return the Companion's application."""
+        app = cast("App", super().to_asgi(is_main=is_main))
+        from bentos.companion import Companion
+        from bentos.configuration import Settings
+        from bentos.control_api import control_api
+        from monitoring.metrics import process_metrics
+
+        settings = Settings.load()
+        folder = _metrics_folder(Home.at(settings.database.home))
+        companion = Companion(settings, process_metrics(folder))
+        api = control_api(companion, folder)
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "lifespan":
+                await api(scope, receive, send)
+                return
+
+            async def send_started(message: Any) -> None:
+                if message["type"] == "lifespan.startup.complete":
+                    companion.start()
+                await send(message)
+                if message["type"] == "lifespan.shutdown.complete":
+                    companion.stop()
+
+            await app(scope, receive, send_started)
+
+        return serve
+
+
+def _metrics_folder(home: Home) -> Path:
+    """Return the metrics folder of this deployment: all its processes have one parent, the supervisor."""
+    return home.run / f"metrics-{os.getppid()}"
+
+
+def _is_exposed() -> bool:
+    """Return whether the server listens beyond loopback, as BentoML tells its workers."""
+    address = json.loads(os.environ.get("BENTOML_RUNNER_MAP", "{}")).get(FRONT_SERVICE)
+    host = urlsplit(address).hostname if address else None
+    if host is None:
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True  # BentoML writes "localhost" for 0.0.0.0 and ::

@@ -1,0 +1,81 @@
+"""Promotion by hand: the alias moves if the gates allow, and what serves follows at once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from registry.promotion import Promotion, promote
+from registry.promotion import rollback as rollback_alias
+from registry.reference import CHALLENGER, CHAMPION, Reference
+from registry.registry import Registry
+from rollout import rollouts
+from rollout.errors import RolloutConflictError
+from rollout.rollouts import Rollout
+from rollout.serving_store import follow_aliases
+
+
+def promote_rollout(
+    control: Engine, registry: Registry, rollout_id: str, *, override: str | None, actor: str, now: datetime
+) -> Rollout:
+    """End a rollout with its challenger as the champion.
+
+    Raises:
+        GateRefusedError: A gate refuses and there is no override; nothing changed.
+        RolloutConflictError: The rollout is over.
+    """
+    rollout = rollouts.find(control, rollout_id)
+    if rollout.finished_at is not None:
+        raise RolloutConflictError(f"rollout '{rollout_id}' is over: {rollout.state}")
+    reference = Reference(rollout.model, version=rollout.challenger_version)
+    _promote(registry, reference, alias=CHAMPION, override=override, actor=actor, now=now)
+    return rollouts.finish_promoted(control, rollout_id, now=now)
+
+
+def promote_version(
+    control: Engine,
+    registry: Registry,
+    reference: Reference,
+    *,
+    alias: str,
+    override: str | None,
+    actor: str,
+    now: datetime,
+) -> Promotion:
+    """Point an alias at a version and let what serves follow.
+
+    Raises:
+        GateRefusedError: A gate refuses and there is no override; nothing changed.
+        RolloutConflictError: The model has an active rollout, which decides what serves.
+    """
+    _refuse_during_rollout(control, reference.name)
+    promotion = _promote(registry, reference, alias=alias, override=override, actor=actor, now=now)
+    follow_aliases(control, registry.aliased(), now)
+    return promotion
+
+
+def roll_back(control: Engine, registry: Registry, name: str, *, actor: str, now: datetime) -> Promotion:
+    """Put the previous champion back and let what serves follow."""
+    _refuse_during_rollout(control, name)
+    promotion = rollback_alias(registry, name, actor=actor, now=now)
+    follow_aliases(control, registry.aliased(), now)
+    return promotion
+
+
+def _promote(
+    registry: Registry, reference: Reference, *, alias: str, override: str | None, actor: str, now: datetime
+) -> Promotion:
+    promotion = promote(registry, reference, alias=alias, override=override, actor=actor, now=now)
+    if alias == CHAMPION and CHALLENGER in promotion.version.aliases:
+        registry.delete_alias(reference.name, CHALLENGER)  # the champion challenges nobody
+    return promotion
+
+
+def _refuse_during_rollout(control: Engine, name: str) -> None:
+    active = rollouts.active_rollout(control, name)
+    if active is not None:
+        raise RolloutConflictError(
+            f"rollout '{active.id}' decides what '{name}' serves; end it first: "
+            f"`fairmind rollout promote {active.id}` or `fairmind rollout abort {active.id}`"
+        )

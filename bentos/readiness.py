@@ -1,0 +1,41 @@
+"""What `/readyz` and `/livez` say."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from bentos.oip import versions
+from bentos.worker import Worker
+
+
+def readiness(worker: Worker) -> tuple[bool, dict[str, Any]]:
+    """Return whether this worker can answer, and why not or what is amiss though it can."""
+    models = {
+        served.model: {
+            "champion": served.champion.version,
+            "challenger": None if served.challenger is None else served.challenger.version,
+            "weight": served.weight_bp / 10_000,
+            "epoch": served.epoch,
+            "versions": versions(served),
+        }
+        for served in worker.models.values()
+    }
+    ready = bool(models)
+    problems = dict(worker.problems)
+    if not ready and not problems:
+        problems["models"] = (
+            "no version has the alias 'champion'; train one and run `fairmind models promote NAME/VERSION`"
+        )
+    if worker.is_stale:
+        problems["companion"] = "the serving state is not being renewed; every unit is served by the champion"
+    return ready, {
+        "ready": ready,
+        "worker": os.getpid(),
+        "models": models,
+        "problems": problems,
+        "prediction_log": {
+            "waiting_bytes": worker.log.waiting_bytes(),
+            "limit_bytes": worker.monitoring.spool_bytes,
+        },
+    }

@@ -1,0 +1,97 @@
+"""`/api/v1/rollouts`: the traffic split, started, changed and ended."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+from pydantic import BaseModel, ConfigDict, Field
+
+from bentos.companion import Companion
+from bentos.promotions import promote_rollout
+from rollout import rollouts
+from rollout.plan import Plan
+
+_ACTOR = "api"
+
+
+class WeightChange(BaseModel):
+    """The challenger's new share of the units, a fraction from 0 to 0.5."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    weight: float
+
+
+class Reason(BaseModel):
+    """Why something is done; kept with it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str | None = Field(default=None, max_length=1000)
+
+
+class PromotionRequest(BaseModel):
+    """Why a rollout is promoted though a gate refuses; left out, gates decide."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    override: str | None = Field(default=None, min_length=1, max_length=1000)
+
+
+def rollout_routes(companion: Companion) -> APIRouter:
+    """Return the routes over the companion's control database."""
+    router = APIRouter(prefix="/api/v1/rollouts", tags=["rollouts"])
+    control = companion.control
+
+    @router.get("")
+    def list_rollouts() -> dict[str, Any]:
+        """Return all rollouts, newest first."""
+        return {"rollouts": [rollout.to_dict() for rollout in rollouts.rollouts(control)]}
+
+    @router.post("", status_code=201)
+    def start_rollout(plan: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+        """Start a rollout by a plan."""
+        now = datetime.now(UTC)
+        return rollouts.start(control, Plan.parse(plan), companion.registry, actor=_ACTOR, now=now).to_dict()
+
+    @router.get("/{rollout_id}")
+    def show_rollout(rollout_id: str) -> dict[str, Any]:
+        """Return one rollout."""
+        return rollouts.find(control, rollout_id).to_dict()
+
+    @router.post("/{rollout_id}/weight")
+    def set_weight(rollout_id: str, change: WeightChange) -> dict[str, Any]:
+        """Change the challenger's share of the units."""
+        return rollouts.set_weight(control, rollout_id, change.weight, now=datetime.now(UTC)).to_dict()
+
+    @router.post("/{rollout_id}/pause")
+    def pause(rollout_id: str, why: Reason | None = None) -> dict[str, Any]:
+        """Hold a rollout."""
+        return rollouts.pause(control, rollout_id, reason=why.reason if why else None).to_dict()
+
+    @router.post("/{rollout_id}/resume")
+    def resume(rollout_id: str) -> dict[str, Any]:
+        """Let a paused rollout go on."""
+        return rollouts.resume(control, rollout_id).to_dict()
+
+    @router.post("/{rollout_id}/abort")
+    def abort(rollout_id: str, why: Reason | None = None) -> dict[str, Any]:
+        """End a rollout; the champion serves every unit again."""
+        reason = why.reason if why else None
+        return rollouts.abort(control, rollout_id, reason=reason, now=datetime.now(UTC)).to_dict()
+
+    @router.post("/{rollout_id}/promote")
+    def promote(rollout_id: str, request: PromotionRequest | None = None) -> dict[str, Any]:
+        """Make the challenger the champion, if its gates allow."""
+        return promote_rollout(
+            control,
+            companion.registry,
+            rollout_id,
+            override=request.override if request else None,
+            actor=_ACTOR,
+            now=datetime.now(UTC),
+        ).to_dict()
+
+    return router

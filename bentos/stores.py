@@ -1,0 +1,50 @@
+"""Opens what is kept: the databases, migrated, and the registry. Not for serving workers, which need neither."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from bentos.configuration import Settings
+from database.engine import server_engine, sqlite_engine
+from database.home import Home
+from database.migrate import upgrade
+from registry.mlflow_registry import MlflowRegistry
+from registry.store import embedded_tracking_uri, prepare_embedded_store, quiet_mlflow
+
+
+def open_home(settings: Settings) -> Home:
+    """Return the folder of all local state, made when it is not there."""
+    return Home.at(settings.database.home)
+
+
+def open_control(settings: Settings, home: Home) -> Engine:
+    """Return the database of serving state and rollouts, its tables current."""
+    url = settings.database.url
+    engine = sqlite_engine(home.control_db) if url is None else server_engine(url.get_secret_value())
+    upgrade(engine, "control", home.run / "migrate.lock")
+    return engine
+
+
+def open_log(settings: Settings, home: Home) -> Engine:
+    """Return the database of predictions and outcomes, its tables current."""
+    url = settings.database.url
+    engine = sqlite_engine(home.log_db) if url is None else server_engine(url.get_secret_value())
+    upgrade(engine, "log", home.run / "migrate.lock")
+    return engine
+
+
+def open_registry(settings: Settings, home: Home) -> MlflowRegistry:
+    """Return the registry: the embedded store, made on first use, unless settings name a server."""
+    quiet_mlflow()
+    if settings.registry.tracking_uri is None:
+        prepare_embedded_store(home.mlflow_db, home.artifacts)
+    return MlflowRegistry(
+        tracking_uri(settings, home),
+        settings.registry.registry_uri,
+        timeout_seconds=settings.registry.timeout_seconds,
+    )
+
+
+def tracking_uri(settings: Settings, home: Home) -> str:
+    """Return where runs are logged: the embedded store unless settings name a server."""
+    return settings.registry.tracking_uri or embedded_tracking_uri(home.mlflow_db)

@@ -1,0 +1,127 @@
+"""HTTP in plain ASGI: reading a bounded body, answering JSON. What the hot path is made of."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from bentos.errors import MalformedRequestError, MediaTypeError, MethodError, TooLargeError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+JSON = b"application/json"
+_BODY_LIMIT = "FAIRMIND_BENTOS_MAX_BODY_BYTES"
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request was whole; there is nobody to answer."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One HTTP request and the way to answer it.
+
+    `model` and `protocol` are filled in as they become known; they label what is counted.
+    """
+
+    scope: Scope
+    receive: Receive
+    send_message: Send
+    request_id: str
+    started: float
+    protocol: str = "api"
+    model: str = ""
+
+    @property
+    def path(self) -> str:
+        """The path, without the query."""
+        return str(self.scope["path"])
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return a header's value, None when it is not there; `name` is lower case."""
+        for key, value in self.scope["headers"]:
+            if key == name:
+                return bytes(value)
+        return None
+
+    def check_method(self, allowed: str) -> None:
+        """Raise MethodError when the request has another method."""
+        if self.scope["method"] != allowed:
+            raise MethodError(allowed)
+
+    async def json(self, limit: int) -> Any:
+        """Return the value of a JSON body; a body of no declared type is taken as JSON.
+
+        Raises:
+            MediaTypeError: The request says it is anything else.
+            TooLargeError: The body is longer than `limit` bytes.
+            MalformedRequestError: It is not JSON.
+        """
+        media_type = self.header(b"content-type")
+        if media_type is not None and media_type.split(b";", 1)[0].strip().lower() not in {b"", JSON}:
+            raise MediaTypeError("application/json")
+        return parse_json(await self.body(limit))
+
+    async def body(self, limit: int) -> bytes:
+        """Return the request's body.
+
+        Raises:
+            TooLargeError: It is, or says it is, longer than `limit` bytes; it is not read to its end.
+            ClientGoneError: The client left.
+        """
+        declared = self.header(b"content-length")
+        if declared is not None and declared.isdigit() and int(declared) > limit:
+            raise TooLargeError("bytes", limit, _BODY_LIMIT)
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                raise TooLargeError("bytes", limit, _BODY_LIMIT)
+            more = message.get("more_body", False)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: Headers = ()) -> None:
+        """Send a whole answer."""
+        await self.send_message(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    (b"content-type", media_type),
+                    (b"content-length", str(len(body)).encode()),
+                    *headers,
+                ],
+            }
+        )
+        await self.send_message({"type": "http.response.body", "body": body})
+
+
+def parse_json(body: bytes) -> Any:
+    """Return the value of a JSON body; bare NaN and Infinity, which several clients write, are read too.
+
+    Raises:
+        MalformedRequestError: The body is not JSON.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if b"NaN" in body or b"Infinity" in body:
+            with contextlib.suppress(ValueError, RecursionError):
+                return json.loads(body)
+        raise MalformedRequestError(f"the body is not JSON: {error.msg} at byte {error.pos}") from None

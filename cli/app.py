@@ -1,0 +1,46 @@
+"""The `fairmind` command and what becomes of its errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from bentos import telemetry
+from cli import bias_test, demo, doctor, models, rollout, serve, train
+from cli.failures import exit_status, is_ours
+from cli.output import console
+
+app = typer.Typer(
+    name="fairmind",
+    help="From a scikit-learn model to guarded production: train, gate, serve, split, test for bias.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for commands in (demo, train, models, serve, rollout, bias_test, doctor):
+    commands.register(app)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
+def main() -> None:
+    """Run the command; an error of ours is one line, with its exit status."""
+    telemetry.switch_off()
+    try:
+        app()
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        sys.exit(130)
+    except Exception as error:
+        if "--debug" in sys.argv or not is_ours(error):
+            raise
+        console.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(exit_status(error))

@@ -1,0 +1,60 @@
+"""`fairmind doctor`: what is reachable, what is missing, and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from cli.failures import FAILED
+from cli.output import emit_json, results, table
+
+
+def register(root: typer.Typer) -> None:
+    """Add the command to the root command."""
+    root.command()(doctor)
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False) -> None:
+    """Check the settings, the databases, the registry and the server; exit 1 when something is amiss."""
+    from cli.context import open_context
+
+    context = open_context()
+    checks: dict[str, Callable[[], str]] = {
+        "home": lambda: str(context.home.root),
+        "control database": lambda: context.control.url.render_as_string(hide_password=True),
+        "prediction log": lambda: context.log.url.render_as_string(hide_password=True),
+        "registry": lambda: f"{len(context.registry.names())} models at {context.tracking_uri}",
+        "server": lambda: _server(f"http://{context.settings.serving.host}:{context.settings.serving.port}"),
+    }
+    found = []
+    for name, check in checks.items():
+        try:
+            found.append({"check": name, "ok": True, "detail": check()})
+        except Exception as error:  # whatever it is, the other checks go on
+            found.append({"check": name, "ok": False, "detail": str(error)})
+    if as_json:
+        emit_json({"checks": found})
+    else:
+        shown = table("Doctor", "", "check", "detail")
+        for row in found:
+            shown.add_row(
+                "[green]ok[/green]" if row["ok"] else "[red]amiss[/red]", str(row["check"]), str(row["detail"])
+            )
+        results.print(shown)
+    if not all(row["ok"] for row in found):
+        raise typer.Exit(FAILED)
+
+
+def _server(url: str) -> str:
+    import httpx
+
+    try:
+        answer = httpx.get(f"{url}/readyz", timeout=2)
+    except httpx.HTTPError:
+        raise ConnectionError(f"nothing answers at {url}; start it with `fairmind serve`") from None
+    problems = answer.json().get("problems", {})
+    if problems:
+        raise ConnectionError("; ".join(f"{name}: {problem}" for name, problem in problems.items()))
+    return f"ready at {url}"

@@ -1,0 +1,62 @@
+"""From errors to exit statuses: 0 done, 1 failed, 2 wrong usage or bad input, 3 a gate said no."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FAILED, BAD_INPUT, REFUSED = 1, 2, 3
+
+_PACKAGES: Final = frozenset(
+    {
+        "assessment",
+        "bentos",
+        "cli",
+        "database",
+        "fairness",
+        "inference",
+        "monitoring",
+        "registry",
+        "rollout",
+        "sources",
+        "training",
+    }
+)
+_REFUSALS: Final = frozenset({"GateRefusedError"})
+_FAILURES: Final = frozenset(
+    {"HashMismatchError", "NotServableError", "SourceUnavailableError", "TrackingError"}
+)  # of packages whose other errors are bad input
+_BAD_INPUT: Final = frozenset(
+    {
+        "AssessmentError",
+        "ConfigurationError",
+        "EmptyBatchError",
+        "FairnessError",
+        "InvalidPlanError",
+        "InvalidReferenceError",
+        "ModelNotFoundError",
+        "RolloutNotFoundError",
+        "SignatureMismatchError",
+        "SourceError",
+        "TrainingError",
+        "UsageError",
+    }
+)
+
+
+class UsageError(Exception):
+    """The command was given something it cannot work with."""
+
+
+def is_ours(error: BaseException) -> bool:
+    """Return whether the error was raised on purpose by one of our packages, so that one line says it all."""
+    return type(error).__module__.split(".", 1)[0] in _PACKAGES
+
+
+def exit_status(error: BaseException) -> int:
+    """Return the exit status of a command that ended with one of our errors."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & _REFUSALS:
+        return REFUSED
+    if names & _FAILURES:
+        return FAILED
+    return BAD_INPUT if names & _BAD_INPUT else FAILED

@@ -1,0 +1,141 @@
+"""`fairmind rollout`: the traffic split, started, changed and ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import emit_json, results, table
+
+if TYPE_CHECKING:
+    from rollout.rollouts import Rollout
+
+app = typer.Typer(help="Split traffic between the champion and a challenger.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Id = Annotated[str, typer.Argument(metavar="ID")]
+Why = Annotated[str | None, typer.Option(help="Why; kept with the rollout.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands to the root command."""
+    root.add_typer(app, name="rollout")
+
+
+@app.command()
+def start(plan: Annotated[Path, typer.Argument(metavar="PLAN.yaml")], as_json: Json = False) -> None:
+    """Start a rollout: units are assigned anew, the challenger gets the plan's share."""
+    from cli.context import open_context
+    from rollout.plan import Plan
+    from rollout.rollouts import start as start_rollout
+
+    context = open_context()
+    loaded = Plan.load(plan)
+    now = datetime.now(UTC)
+    _show([start_rollout(context.control, loaded, context.registry, actor=context.actor, now=now)], as_json)
+
+
+@app.command("list")
+def list_rollouts(as_json: Json = False) -> None:
+    """List all rollouts, newest first."""
+    from cli.context import open_context
+    from rollout.rollouts import rollouts
+
+    found = rollouts(open_context().control)
+    if as_json:
+        emit_json({"rollouts": [rollout.to_dict() for rollout in found]})
+    elif found:
+        _show(found, as_json=False)
+    else:
+        results.print("no rollouts yet: start one with `fairmind rollout start PLAN.yaml`")
+
+
+@app.command()
+def status(rollout_id: Id, as_json: Json = False) -> None:
+    """Show one rollout."""
+    from cli.context import open_context
+    from rollout.rollouts import find
+
+    _show([find(open_context().control, rollout_id)], as_json)
+
+
+@app.command()
+def weight(
+    rollout_id: Id, weight: Annotated[float, typer.Argument(metavar="W", help="0 to 0.5")], as_json: Json = False
+) -> None:
+    """Give the challenger another share of the units; all workers follow within a second."""
+    from cli.context import open_context
+    from rollout.rollouts import set_weight
+
+    _show([set_weight(open_context().control, rollout_id, weight, now=datetime.now(UTC))], as_json)
+
+
+@app.command()
+def pause(rollout_id: Id, reason: Why = None, as_json: Json = False) -> None:
+    """Hold a rollout; what is served stays as it is."""
+    from cli.context import open_context
+    from rollout.rollouts import pause as pause_rollout
+
+    _show([pause_rollout(open_context().control, rollout_id, reason=reason)], as_json)
+
+
+@app.command()
+def resume(rollout_id: Id, as_json: Json = False) -> None:
+    """Let a paused rollout go on."""
+    from cli.context import open_context
+    from rollout.rollouts import resume as resume_rollout
+
+    _show([resume_rollout(open_context().control, rollout_id)], as_json)
+
+
+@app.command()
+def abort(rollout_id: Id, reason: Why = None, as_json: Json = False) -> None:
+    """End a rollout; the champion serves every unit again."""
+    from cli.context import open_context
+    from rollout.rollouts import abort as abort_rollout
+
+    _show([abort_rollout(open_context().control, rollout_id, reason=reason, now=datetime.now(UTC))], as_json)
+
+
+@app.command()
+def promote(
+    rollout_id: Id,
+    override: Annotated[str | None, typer.Option(help="Why, although a gate refuses; recorded.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the challenger the champion, if its gates allow."""
+    from bentos.promotions import promote_rollout
+    from cli.context import open_context
+
+    context = open_context()
+    finished = promote_rollout(
+        context.control,
+        context.registry,
+        rollout_id,
+        override=override,
+        actor=context.actor,
+        now=datetime.now(UTC),
+    )
+    _show([finished], as_json)
+
+
+def _show(rollouts: Sequence[Rollout], as_json: bool) -> None:
+    if as_json:
+        emit_json(rollouts[0].to_dict())
+        return
+    shown = table("Rollouts", "id", "model", "state", "champion", "challenger", "weight", "reason")
+    for rollout in rollouts:
+        shown.add_row(
+            rollout.id,
+            rollout.model,
+            rollout.state,
+            rollout.champion_version,
+            rollout.challenger_version,
+            f"{rollout.weight:.2%}",
+            rollout.reason or "-",
+        )
+    results.print(shown)

@@ -1,0 +1,1 @@
+"""KEEP: where local state lives, how databases are opened, and how their tables come and change."""

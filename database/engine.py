@@ -1,0 +1,64 @@
+"""Engines, made here and nowhere else, and the two statements dialects spell differently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.pool import ConnectionPoolEntry
+
+_BUSY_TIMEOUT_MS = 10_000
+
+
+def sqlite_engine(path: Path) -> Engine:
+    """Return an engine on the SQLite file at `path`: write-ahead log, foreign keys, waits for other writers.
+
+    `engine.begin()` takes the write lock at once (`BEGIN IMMEDIATE`), so that a transaction never fails half-way
+    because another writer came first. Use `reading` for queries, which block nobody.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = create_engine(f"sqlite:///{path}")
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def server_engine(url: str) -> Engine:
+    """Return an engine on a database server; a connection found dead is replaced, not reported."""
+    return create_engine(url, pool_pre_ping=True)
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection for queries: one consistent view, no write lock."""
+    with engine.connect().execution_options(fairmind_reading=True) as connection:
+        yield connection
+
+
+def insert_or_ignore(engine: Engine, table: Table) -> Insert:
+    """Return an insert that leaves rows alone whose key is already there."""
+    if engine.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not guessed by the driver
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+        f"busy_timeout={_BUSY_TIMEOUT_MS}",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    is_reading = connection.get_execution_options().get("fairmind_reading", False)
+    connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")

@@ -1,0 +1,64 @@
+"""The one folder that holds all local state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """`FAIRMIND_HOME` and the names of what lies in it."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, root: Path) -> Home:
+        """Return the home at `root`, created when it is not there, readable by its owner only."""
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return cls(root.resolve())
+
+    @property
+    def mlflow_db(self) -> Path:
+        """The embedded MLflow tracking store and registry."""
+        return self.root / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        """Run and model artifacts of the embedded store."""
+        return self.root / "artifacts"
+
+    @property
+    def control_db(self) -> Path:
+        """Serving state and rollouts."""
+        return self.root / "fairmind.db"
+
+    @property
+    def log_db(self) -> Path:
+        """Predictions, protected attributes and outcomes."""
+        return self.root / "predictions.db"
+
+    @property
+    def spool(self) -> Path:
+        """Segments of the prediction log that are not in the database yet."""
+        return self.root / "spool"
+
+    @property
+    def models(self) -> Path:
+        """Last-known-good copies of model versions."""
+        return self.root / "models"
+
+    @property
+    def data(self) -> Path:
+        """Data sets fetched by data sources."""
+        return self.root / "data"
+
+    @property
+    def run(self) -> Path:
+        """Files of running processes: locks, the serving state workers follow, metrics."""
+        return self.root / "run"
+
+    @property
+    def serving_state(self) -> Path:
+        """What workers read to know which versions serve, and how traffic is split."""
+        return self.run / "serving.json"

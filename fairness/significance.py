@@ -1,0 +1,73 @@
+"""Tests that two groups have one rate, and the correction for making many of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln, ndtr
+
+EXACT_BELOW: Final = 20.0
+"""Expected counts under which Fisher's exact test is used; with many comparisons the far tail has to be right."""
+
+
+def equal_rates_p(x1: ArrayLike, n1: ArrayLike, x2: ArrayLike, n2: ArrayLike) -> NDArray[np.float64]:
+    """Return the two-sided p-values of "both groups have the same rate", element by element, as a 1-D array.
+
+    Fisher's exact test where any expected count is below `EXACT_BELOW`, else the pooled z test (the square root of
+    Pearson's chi-square). 1.0 where both groups were never or always selected.
+    """
+    a, m, b, n = (np.atleast_1d(v).astype(np.float64) for v in np.broadcast_arrays(x1, n1, x2, n2))
+    expected = smallest_expected(a, m, b, n)
+    p = pooled_z_p(a, m, b, n)
+    for i in np.flatnonzero((expected > 0) & (expected < EXACT_BELOW)):
+        p[i] = _fisher(a[i], m[i], b[i], n[i])
+    return p
+
+
+def smallest_expected(x1: ArrayLike, n1: ArrayLike, x2: ArrayLike, n2: ArrayLike) -> NDArray[np.float64]:
+    """Return the smallest of the four counts that equal rates would lead one to expect."""
+    a, m, b, n = (np.asarray(v, dtype=np.float64) for v in (x1, n1, x2, n2))
+    pooled = (a + b) / (m + n)
+    return np.asarray(np.minimum(pooled, 1 - pooled) * np.minimum(m, n))
+
+
+def pooled_z_p(
+    x1: ArrayLike, n1: ArrayLike, x2: ArrayLike, n2: ArrayLike, *, corrected: bool = False
+) -> NDArray[np.float64]:
+    """Return the two-sided p-values of the pooled z test; `corrected` is Yates' form, which comes near Fisher's."""
+    a, m, b, n = (np.asarray(v, dtype=np.float64) for v in (x1, n1, x2, n2))
+    pooled = (a + b) / (m + n)
+    gap = np.abs(a / m - b / n) - float(corrected) * 0.5 * (1 / m + 1 / n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.maximum(gap, 0) / np.sqrt(pooled * (1 - pooled) * (1 / m + 1 / n))
+    return np.asarray(np.where((pooled > 0) & (pooled < 1), 2 * ndtr(-z), 1.0), dtype=np.float64)
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Return Holm's adjusted p-values (Holm 1979), in the order given.
+
+    Rejecting where the adjusted value is at most alpha keeps the chance of one or more false rejections in the
+    whole family at alpha or less, whatever the dependence between the tests.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+def _fisher(a: float, m: float, b: float, n: float) -> float:
+    """Return Fisher's two-sided p-value: all tables with these margins that are no likelier than the one seen.
+
+    Written out because scipy's takes a millisecond per table, and ten groups make 45 tables per rate.
+    """
+    total = a + b
+    k = np.arange(max(0.0, total - n), min(m, total) + 1)
+    # log of C(m, k) C(n, total - k), up to a constant that cancels
+    log_weight = -gammaln(k + 1) - gammaln(m - k + 1) - gammaln(total - k + 1) - gammaln(n - total + k + 1)
+    weight = np.exp(log_weight - log_weight.max())
+    seen = weight[int(a - k[0])]
+    return float(min(1.0, weight[weight <= seen * (1 + 1e-7)].sum() / weight.sum()))

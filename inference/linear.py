@@ -1,0 +1,150 @@
+"""Linear models: a sum of one table entry per category and one product per number.
+
+The one-hot matrix never exists: a category's entry is its one-hot row times the model's coefficients, computed
+when the model was compiled.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.preprocessing import Block, CategoryBlock, NumberBlock, describe, look_up, restore, softmax
+from inference.runtime import Columns, Scores
+from inference.stored import Stored
+
+KIND = "linear"
+
+
+class Link(StrEnum):
+    """From the linear score to the answer."""
+
+    IDENTITY = "identity"  # a regressor
+    LOGISTIC = "logistic"  # two classes, one score
+    SOFTMAX = "softmax"  # K classes, K scores
+
+
+class LinearRuntime:
+    """A generalised linear model over columns.
+
+    Args:
+        numbers: The number blocks, in the order of the rows of `weights`.
+        weights: [numbers, K].
+        categories: The category blocks; their tables hold scores, [n + 2, K].
+        intercept: [K].
+        link: K is 1 for identity and logistic, the number of classes for softmax.
+    """
+
+    def __init__(
+        self,
+        *,
+        numbers: tuple[NumberBlock, ...],
+        weights: NDArray[np.float64],
+        categories: tuple[CategoryBlock, ...],
+        intercept: NDArray[np.float64],
+        link: Link,
+    ) -> None:
+        outputs = len(intercept)
+        if weights.shape != (len(numbers), outputs) or any(b.table.shape[1] != outputs for b in categories):
+            raise ValueError("weights, tables and intercept differ in their number of scores")
+        if link is not Link.SOFTMAX and outputs != 1:
+            raise ValueError(f"the {link} link takes one score, not {outputs}")
+        self._numbers, self._weights, self._intercept, self._link = numbers, weights, intercept, link
+        self._blocks = categories
+        firsts = np.cumsum([0, *(len(block.table) for block in categories)])
+        self._lookups = [(b.column, b.codes_from(int(f))) for b, f in zip(categories, firsts[:-1], strict=True)]
+        tables = [block.table for block in categories]
+        self._table = np.concatenate(tables) if tables else np.empty((0, outputs))
+        # One row is the common request: plain floats beat eight numpy calls on arrays of one.
+        self._entries: list[float] = self._table[:, 0].tolist()
+        self._plain_weights: list[float] = weights[:, 0].tolist()
+        self._constant = float(intercept[0])
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """What it makes of its columns."""
+        return (*self._numbers, *self._blocks)
+
+    @property
+    def classes(self) -> int:
+        """How many classes it gives probabilities for; 0 for a regressor."""
+        return {Link.IDENTITY: 0, Link.LOGISTIC: 2, Link.SOFTMAX: len(self._intercept)}[self._link]
+
+    def run(self, columns: Columns, rows: int) -> Scores:
+        """Return the scores of `rows` rows."""
+        if self._link is Link.SOFTMAX:
+            return Scores(probabilities=softmax(self._scores(columns, rows)))
+        if rows == 1:
+            score = self._score_of_one(columns)
+            if self._link is Link.IDENTITY:
+                return Scores(values=np.array([score]))
+            return Scores(probabilities=np.array([_logistic_of_one(score)]))
+        scores = self._scores(columns, rows)[:, 0]
+        if self._link is Link.IDENTITY:
+            return Scores(values=scores)
+        return Scores(probabilities=_logistic(scores))
+
+    def _score_of_one(self, columns: Columns) -> float:
+        # The same additions in the same order as for many rows: a row's answer does not depend on its batch.
+        entries, total = self._entries, 0.0
+        for name, lookup in self._lookups:
+            total += entries[lookup[columns[name].item()]]
+        for block, weight in zip(self._numbers, self._plain_weights, strict=True):
+            total += block.feature(float(columns[block.column].item())) * weight
+        return total + self._constant
+
+    def _scores(self, columns: Columns, rows: int) -> NDArray[np.float64]:
+        codes = np.empty((len(self._lookups), rows), dtype=np.intp)
+        for place, (name, lookup) in enumerate(self._lookups):
+            codes[place] = look_up(lookup, columns[name])
+        scores: NDArray[np.float64] = np.add.reduce(self._table.take(codes, axis=0), axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for block, weight in zip(self._numbers, self._weights, strict=True):
+                scores += block.features(columns[block.column])[:, np.newaxis] * weight
+            scores += self._intercept
+        return scores
+
+    def stored(self) -> Stored:
+        """Return the runtime taken apart; `from_stored` is its inverse."""
+        values, arrays = describe(self.blocks)
+        parameters = {"link": self._link.value, "numbers": len(self._numbers), "blocks": values}
+        return Stored(KIND, parameters, {**arrays, "weights": self._weights, "intercept": self._intercept})
+
+    @classmethod
+    def from_stored(cls, stored: Stored) -> Self:
+        """Return the runtime.
+
+        Raises:
+            ValueError, KeyError, TypeError: Its parts do not fit together.
+        """
+        blocks = restore(stored.parameters["blocks"], stored.arrays)
+        count = int(stored.parameters["numbers"])
+        numbers = tuple(block for block in blocks[:count] if isinstance(block, NumberBlock))
+        categories = tuple(block for block in blocks[count:] if isinstance(block, CategoryBlock))
+        if len(numbers) + len(categories) != len(blocks):
+            raise ValueError("numbers and categories are mixed up")
+        return cls(
+            numbers=numbers,
+            weights=stored.arrays["weights"],
+            categories=categories,
+            intercept=stored.arrays["intercept"],
+            link=Link(stored.parameters["link"]),
+        )
+
+
+def _logistic(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    small = np.exp(-np.abs(scores))  # never overflows
+    probabilities = np.empty((len(scores), 2))
+    probabilities[:, 1] = np.where(scores >= 0, 1.0, small) / (1.0 + small)
+    probabilities[:, 0] = 1.0 - probabilities[:, 1]
+    return probabilities
+
+
+def _logistic_of_one(score: float) -> tuple[float, float]:
+    small = float(np.exp(-math.fabs(score)))  # numpy's exp, as for many rows: libm's may differ in the last digit
+    probability = (1.0 if score >= 0 else small) / (1.0 + small)
+    return 1.0 - probability, probability

@@ -1,0 +1,39 @@
+"""A model version that is ready to answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.decision import Decision
+from inference.runtime import Columns, Runtime
+from inference.signature import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """The answer for N rows, in their order.
+
+    `prediction` is [N] labels or values; `probabilities` is [N, K] in the order of the signature's classes, and
+    None for a regressor.
+    """
+
+    prediction: NDArray[Any]
+    probabilities: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """What a model version accepts, how it decides, and the runtime that scores it."""
+
+    signature: Signature
+    decision: Decision
+    runtime: Runtime
+
+    def predict(self, columns: Columns, rows: int) -> Predictions:
+        """Return the predictions of `rows` rows whose columns fit the signature."""
+        scores = self.runtime.run(columns, rows)
+        return Predictions(self.decision.apply(scores, self.signature), scores.probabilities)

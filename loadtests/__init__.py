@@ -1,0 +1,1 @@
+"""PUSH: load tests with objectives, and benchmarks beside peers; they talk to the service over the network only."""

@@ -1,0 +1,54 @@
+"""The home that a load test serves from: a copy, so that its traffic stays out of the original's prediction log."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from loadtests.errors import HomeMissingError
+
+MODEL = "employment"
+COPIED_DATABASES = ("mlflow.db", "fairmind.db")
+
+
+def default_home() -> Path:
+    """Return `FAIRMIND_HOME`, or its default."""
+    return Path(os.environ.get("FAIRMIND_HOME", ".fairmind"))
+
+
+def ensure_demo_home(home: Path) -> None:
+    """Run the demo once, to its end, when the home serves nothing yet."""
+    if (home / "models" / MODEL).is_dir():
+        return
+    print(f"{home} serves no model '{MODEL}' yet: running the demo once", flush=True)
+    fairmind = Path(sys.executable).parent / "fairmind"
+    environment = {**os.environ, "FAIRMIND_HOME": str(home)}
+    subprocess.run([str(fairmind), "demo", "--exit"], env=environment, check=True)  # noqa: S603 - our own command
+
+
+def copy_home(home: Path, target: Path) -> Path:
+    """Copy what serving needs of a home, and return the copy.
+
+    Databases are copied through SQLite's backup, which is consistent even while a server uses them. The prediction
+    log stays behind; artifacts are referred to by absolute paths and are not copied.
+
+    Raises:
+        HomeMissingError: The home has no control database.
+    """
+    if not (home / "fairmind.db").is_file():
+        raise HomeMissingError(home, "fairmind.db")
+    if target.exists():
+        shutil.rmtree(target)
+    target.mkdir(mode=0o700, parents=True)
+    for name in COPIED_DATABASES:
+        if (home / name).is_file():
+            with closing(sqlite3.connect(home / name)) as source, closing(sqlite3.connect(target / name)) as copy:
+                source.backup(copy)
+    if (home / "models").is_dir():
+        shutil.copytree(home / "models", target / "models", symlinks=True)
+    return target

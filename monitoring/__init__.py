@@ -1,0 +1,1 @@
+"""OBSERVE: what happened, kept safely: the prediction log, outcomes, windows of both, and metrics."""

@@ -1,0 +1,52 @@
+"""What the platform needs of a model registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from registry.reference import Reference
+from registry.versions import ModelVersion
+
+
+class Registry(Protocol):
+    """Model versions and the aliases that point at them.
+
+    Every method may raise `RegistryUnavailableError`, and `ModelNotFoundError` for a model, version or alias
+    that is not there.
+    """
+
+    def find(self, reference: Reference) -> ModelVersion:
+        """Return the version that `reference` points at now."""
+        ...
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Return all versions of a model, newest first."""
+        ...
+
+    def names(self) -> list[str]:
+        """Return the names of all registered models, sorted."""
+        ...
+
+    def aliased(self) -> list[ModelVersion]:
+        """Return every version that an alias points at, over all models, sorted by name and version.
+
+        Meant to be polled: one search call per page of models, plus nothing when no alias moved.
+        """
+        ...
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point `alias` at `version`; it leaves the version it pointed at."""
+        ...
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Take the alias away; an alias that is not there is no error."""
+        ...
+
+    def set_tag(self, name: str, version: str, key: str, value: str) -> None:
+        """Set or replace one tag of a version."""
+        ...
+
+    def download(self, version: ModelVersion, folder: Path) -> None:
+        """Put the version's files into `folder`, which is made when it is missing."""
+        ...

@@ -1,0 +1,1 @@
+"""DECIDE: which version serves which unit, and what happens next."""

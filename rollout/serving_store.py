@@ -1,0 +1,111 @@
+"""The serving state in the database: read by the Companion, written by rollouts or, without one, from aliases."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+
+from database.engine import insert_or_ignore, reading
+from registry.reference import CHALLENGER, CHAMPION
+from registry.versions import ModelVersion
+from rollout.serving_state import ServedVersion, ServingState
+from rollout.tables import DEPLOYMENT_SALT, ROLLOUT, SERVING_STATE
+
+
+def serving_states(engine: Engine) -> dict[str, ServingState]:
+    """Return what every served model serves with, by model."""
+    with reading(engine) as connection:
+        return {row.model: _state(row) for row in connection.execute(select(SERVING_STATE))}
+
+
+def deployment_salt(engine: Engine) -> str:
+    """Return the salt under which unit ids are hashed before they are logged; made on first use, kept for ever."""
+    with engine.begin() as connection:
+        connection.execute(insert_or_ignore(engine, DEPLOYMENT_SALT), {"id": 1, "salt": secrets.token_hex(16)})
+        return str(connection.execute(select(DEPLOYMENT_SALT.c.salt)).scalar_one())
+
+
+def follow_aliases(engine: Engine, aliased: Sequence[ModelVersion], now: datetime) -> list[str]:
+    """Bring the serving state to what the registry's aliases say; return the models that changed.
+
+    A model is served when a version has the alias `champion`. Models with an active rollout are left as they are:
+    an alias moved by hand pauses the rollout and changes nothing served.
+    """
+    champions = {version.name: version for version in aliased if CHAMPION in version.aliases}
+    challengers = {version.name: version for version in aliased if CHALLENGER in version.aliases}
+    changed = []
+    with engine.begin() as connection:
+        current = {row.model: row for row in connection.execute(select(SERVING_STATE))}
+        for name, champion in champions.items():
+            row = current.get(name)
+            if row is not None and row.rollout_id is not None:
+                if row.champion_version != champion.version:
+                    _pause_for_moved_alias(connection, row.rollout_id)
+                continue
+            challenger = challengers.get(name)
+            if challenger is not None and challenger.version == champion.version:
+                challenger = None
+            values = {
+                "champion_version": champion.version,
+                "champion_digest": champion.digest,
+                "challenger_version": challenger.version if challenger else None,
+                "challenger_digest": challenger.digest if challenger else None,
+            }
+            if row is not None and all(row._mapping[key] == value for key, value in values.items()):
+                continue
+            write_state(connection, name, now, **values, weight_bp=0, rollout_id=None)
+            changed.append(name)
+        for name, row in current.items():
+            if name not in champions and row.rollout_id is None:
+                connection.execute(delete(SERVING_STATE).where(SERVING_STATE.c.model == name))
+                changed.append(name)
+    return changed
+
+
+def write_state(connection: Connection, model: str, now: datetime, **values: Any) -> None:
+    """Write a model's serving state as its next epoch; values not given stay as they are."""
+    row = connection.execute(select(SERVING_STATE).where(SERVING_STATE.c.model == model)).first()
+    if row is None:
+        first = {"model": model, "epoch": 1, "weight_bp": 0, "salt": new_salt(), **values}
+        connection.execute(insert(SERVING_STATE), {**first, "updated_at": now})
+        return
+    connection.execute(
+        update(SERVING_STATE)
+        .where(SERVING_STATE.c.model == model)
+        .values(**values, epoch=row.epoch + 1, updated_at=now)
+    )
+
+
+def new_salt() -> str:
+    """Return a fresh salt, which makes a new randomisation of the units."""
+    return secrets.token_hex(8)
+
+
+def _pause_for_moved_alias(connection: Connection, rollout_id: str) -> None:
+    connection.execute(
+        update(ROLLOUT)
+        .where(ROLLOUT.c.id == rollout_id, ROLLOUT.c.state == "canary")
+        .values(
+            state="paused",
+            version=ROLLOUT.c.version + 1,
+            reason="the alias 'champion' was moved by hand; what is served did not change",
+        )
+    )
+
+
+def _state(row: Row[Any]) -> ServingState:
+    return ServingState(
+        model=row.model,
+        epoch=row.epoch,
+        champion=ServedVersion(version=row.champion_version, digest=row.champion_digest),
+        challenger=None
+        if row.challenger_version is None
+        else ServedVersion(version=row.challenger_version, digest=row.challenger_digest),
+        weight_bp=row.weight_bp,
+        salt=row.salt,
+        rollout_id=row.rollout_id,
+    )

@@ -1,0 +1,58 @@
+"""The control tables: what serves, and the rollouts that change it."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, Table, text
+
+from database.types import UtcDateTime
+
+METADATA = MetaData()
+
+SERVING_STATE = Table(
+    "serving_state",
+    METADATA,
+    Column("model", String, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("champion_version", String, nullable=False),
+    Column("champion_digest", String),
+    Column("challenger_version", String),
+    Column("challenger_digest", String),
+    Column("weight_bp", Integer, nullable=False),
+    Column("salt", String, nullable=False),
+    Column("rollout_id", String),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+"""What serves, one row per model: the one fact that workers follow."""
+
+ROLLOUT = Table(
+    "rollout",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("model", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("champion_version", String, nullable=False),
+    Column("challenger_version", String, nullable=False),
+    Column("weight_bp", Integer, nullable=False),
+    Column("salt", String, nullable=False),
+    Column("plan", JSON, nullable=False),
+    Column("reason", String),
+    Column("created_by", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Index(
+        "one_active_rollout_per_model",
+        "model",
+        unique=True,
+        sqlite_where=text("finished_at IS NULL"),
+        postgresql_where=text("finished_at IS NULL"),
+    ),
+)
+
+DEPLOYMENT_SALT = Table(
+    "deployment_salt",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("salt", String, nullable=False),
+)
+"""One row: the salt under which unit ids are hashed before they are logged."""

@@ -1,0 +1,60 @@
+"""The front door: two services, and the APIs that BentoML's schema, docs and clients know. `bentoml serve .`"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import bentoml
+
+from bentos import telemetry
+from bentos.forwarding import COMPANION_SERVICE
+from bentos.messages import BiasTestAnswer, Instance, PredictAnswer
+from bentos.processes import FRONT_SERVICE, ONE_THREAD, CompanionService, FrontDoorService
+from bentos.settings import ServingSettings
+
+telemetry.switch_off()
+settings = ServingSettings()
+
+
+@bentoml.service(service_class=CompanionService, name=COMPANION_SERVICE, workers=1)
+class FairMindCompanion:
+    """Follows the registry, ships the prediction log, answers the control API; never on the hot path."""
+
+
+@bentoml.service(
+    service_class=FrontDoorService,
+    name=FRONT_SERVICE,
+    workers=settings.workers,
+    http={"host": settings.host, "port": settings.port},
+    metrics={"enabled": False},
+    envs=ONE_THREAD,
+)
+class FairMind:
+    """Predictions over one adaptive batch queue, and bias tests of what is served."""
+
+    companion = bentoml.depends(FairMindCompanion)
+
+    @bentoml.api
+    async def predict(self, instances: list[Instance], model: str | None = None) -> PredictAnswer:
+        """Predict rows; each unit is answered by the variant it is assigned to."""
+        _answered_before()
+
+    @bentoml.api
+    async def bias_test(
+        self,
+        *,
+        favourable: str | int | float | bool,
+        instances: list[dict[str, Any]] | None = None,
+        predictions: list[Any] | None = None,
+        window: dict[str, Any] | None = None,
+        protected: list[str] | None = None,
+        model: str | None = None,
+        version: str | None = None,
+        policy: dict[str, Any] | None = None,
+    ) -> BiasTestAnswer:
+        """Test a served version for bias, on rows sent along or on a window of live traffic."""
+        _answered_before()
+
+
+def _answered_before() -> NoReturn:
+    raise RuntimeError("the front door answers this route before BentoML sees it (docs/adr/0001)")

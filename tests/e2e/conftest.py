@@ -1,0 +1,151 @@
+"""A real deployment: two versions trained on the census, gated, promoted, and served by two worker processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+
+from cli.children import answers, free_port, running, wait_until
+from sources.named import CensusPart, census_employment
+
+ROOT = Path(__file__).resolve().parents[2]
+FAIRMIND = Path(sys.executable).with_name("fairmind")
+WORKERS = 2
+
+
+@dataclass
+class Deployment:
+    """A home, the `fairmind` command in it, and the server that was started on it."""
+
+    home: Path
+    url: str = ""
+    pid: int = 0
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("FAIRMIND_", "MLFLOW_"))}
+        return kept | {"FAIRMIND_HOME": str(self.home)} | self.settings
+
+    @property
+    def server_log(self) -> Path:
+        return self.home / "logs" / "server.log"
+
+    def fairmind(self, *arguments: str, status: int = 0) -> Any:
+        """Run a command with --json and return what it printed; its exit status must be `status`."""
+        command = [str(FAIRMIND), *arguments, "--json"]
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, cwd=self.home, check=False
+        )
+        assert done.returncode == status, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout) if done.stdout.strip() else done.stderr
+
+    @contextlib.contextmanager
+    def serving(self, **settings: str) -> Iterator[Deployment]:
+        """Start `fairmind serve` on a free port, wait until it predicts, and end it by its own process id."""
+        port = free_port()
+        served = Deployment(self.home, f"http://127.0.0.1:{port}", settings={**self.settings, **settings})
+        command = [str(FAIRMIND), "serve", "--port", str(port), "--workers", str(WORKERS)]
+        with running("the server", command, served.environment, served.server_log) as process:
+            served.pid = process.pid
+            ready = f"{served.url}/readyz"
+            wait_until("the server", process, served.server_log, lambda: answers(ready), 120)
+            yield served
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=30, trust_env=False)
+
+    def post(self, path: str, body: Any) -> httpx.Response:
+        return httpx.post(self.url + path, json=body, timeout=60, trust_env=False)
+
+    def bentoml(self, api: str, **arguments: Any) -> Any:
+        """Return what BentoML's own client gets, in a program of its own as a user's would be."""
+        code = (
+            "import bentoml, json, sys\n"
+            "with bentoml.SyncHTTPClient(sys.argv[1]) as client:\n"
+            "    print(json.dumps(getattr(client, sys.argv[2])(**json.load(sys.stdin))))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, self.url, api],
+            input=json.dumps(arguments),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def predict(self, instances: list[dict[str, Any]], model: str | None = None) -> list[dict[str, Any]]:
+        body = {"instances": instances} | ({"model": model} if model else {})
+        response = self.post("/predict", body)
+        assert response.status_code == 200, response.text
+        answered: list[dict[str, Any]] = response.json()["predictions"]
+        return answered
+
+    def wait_for_workers(self, claim: Callable[[dict[str, Any]], bool], seconds: float = 20.0) -> float:
+        """Return the seconds until every worker's readiness says `claim`; a new connection reaches any of them."""
+        began = time.monotonic()
+        agreeing: set[int] = set()
+        while len(agreeing) < WORKERS:
+            assert time.monotonic() - began < seconds, "not every worker followed"
+            detail = self.get("/readyz").json()
+            if claim(detail):
+                agreeing.add(detail["worker"])
+            else:
+                agreeing.clear()
+        return time.monotonic() - began
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """A home with employment/1 (logistic, champion) and employment/2 (boosted, challenger)."""
+    deployment = Deployment(tmp_path_factory.mktemp("home"))
+    deployment.fairmind("train", str(ROOT / "training" / "configs" / "employment.yaml"))
+    deployment.fairmind("models", "promote", "employment/1")
+    deployment.fairmind("models", "promote", "employment/2", "--alias", "challenger")
+    return deployment
+
+
+@pytest.fixture(scope="session")
+def served(trained: Deployment) -> Iterator[Deployment]:
+    with trained.serving() as deployment:
+        deployment.wait_for_workers(lambda detail: detail["ready"])
+        yield deployment
+
+
+@pytest.fixture(scope="session")
+def census(trained: Deployment) -> pd.DataFrame:
+    """5,000 people of the later years with their labels."""
+    data = trained.home / "data"
+    rows = census_employment(CensusPart.LATER_YEARS).read(data)
+    labels = census_employment(CensusPart.LATER_LABELS).read(data)
+    return rows.merge(labels, on="id").sample(n=5_000, random_state=1).reset_index(drop=True)
+
+
+@pytest.fixture(scope="session")
+def columns(served: Deployment) -> list[str]:
+    return [tensor["name"] for tensor in served.get("/v2/models/employment").json()["inputs"]]
+
+
+@pytest.fixture(scope="session")
+def instances(census: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "features": {column: row[column] for column in columns},
+            "unit": f"person-{row['id']}",
+            "protected": {"SEX": row["SEX"], "RAC1P": row["RAC1P"]},
+        }
+        for row in census.to_dict("records")
+    ]

@@ -1,0 +1,144 @@
+"""A worker follows the serving state: loads before it switches, keeps what works, and fails to the champion."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bentos.worker import HEARTBEAT_SECONDS, Worker
+
+
+async def until(claim: Any, seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not claim():
+            await asyncio.sleep(0.02)
+
+
+def test_before_there_is_a_state_the_worker_is_not_ready_and_says_why(service: Any) -> None:
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        response = await client.get("/readyz")
+        assert response.status_code == 503
+        assert "Companion" in response.json()["problems"]["serving_state"]
+        predicted = await client.post("/predict", json={"instances": [{"features": {}}]})
+        assert (predicted.status_code, predicted.json()["error"]["code"]) == (503, "not_ready")
+        assert (await client.get("/livez")).status_code == 200
+
+    service.run(scenario)
+
+
+def test_a_promotion_is_followed_without_a_failed_request(
+    service: Any, credit: Any, credit_challenger: Any
+) -> None:
+    service.serve(credit)
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        versions: list[str] = []
+        done = asyncio.Event()
+
+        async def ask() -> None:
+            while not done.is_set():
+                response = await client.post("/predict", json={"instances": credit.instances(2)})
+                assert response.status_code == 200
+                versions.append(response.json()["predictions"][0]["model_version"])
+                await asyncio.sleep(0)
+
+        asking = [asyncio.create_task(ask()) for _ in range(4)]
+        await until(lambda: len(versions) > 20)
+        service.serve(credit_challenger, version="2", epoch=2)
+        await until(lambda: versions[-1] == "2")
+        done.set()
+        await asyncio.gather(*asking)
+        assert set(versions) == {"1", "2"}
+        assert versions.index("2") > len(versions) - versions[::-1].index("1") - 10  # at most what was in flight
+
+    service.run(scenario)
+
+
+def test_a_version_that_does_not_load_never_replaces_one_that_works(
+    service: Any, credit: Any, tmp_path: Path
+) -> None:
+    service.serve(credit)
+    broken = tmp_path / "broken" / "fairmind"
+    broken.mkdir(parents=True)
+    (broken / "signature.json").write_text("{")
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        service.serve(broken.parent, version="2", epoch=2)
+        await until(lambda: "credit/2" in worker.problems)
+        ready = await client.get("/readyz")
+        assert ready.status_code == 200
+        assert "did not load" in ready.json()["problems"]["credit/2"]
+        answer = await client.post("/predict", json={"instances": credit.instances(1)})
+        assert answer.json()["predictions"][0]["model_version"] == "1"
+
+    service.run(scenario)
+
+
+def test_a_version_whose_files_are_still_being_fetched_leaves_the_old_one_serving(
+    service: Any, credit: Any
+) -> None:
+    service.serve(credit)
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        service.serve(None, version="2", epoch=2)
+        await until(lambda: "credit/2" in worker.problems)
+        assert worker.models["credit"].champion.version == "1"
+
+    service.run(scenario)
+
+
+def test_a_state_that_is_not_renewed_leaves_everybody_with_the_champion(
+    service: Any, credit: Any, credit_challenger: Any
+) -> None:
+    service.serve(credit, credit_challenger, weight_bp=5000)
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        assert worker.models["credit"].splits
+        service.age_state(HEARTBEAT_SECONDS + 1)
+        await until(lambda: worker.is_stale)
+        body = {"instances": [one | {"unit": f"u{i}"} for i, one in enumerate(credit.instances(50))]}
+        answers = (await client.post("/predict", json=body)).json()["predictions"]
+        assert {answer["variant"] for answer in answers} == {"champion"}
+        assert "champion" in (await client.get("/readyz")).json()["problems"]["companion"]
+        service.serve(credit, credit_challenger, weight_bp=5000, epoch=2)
+        await until(lambda: not worker.is_stale)
+        assert worker.models["credit"].splits
+
+    service.run(scenario)
+
+
+def test_a_damaged_state_file_changes_nothing_served(service: Any, credit: Any) -> None:
+    service.serve(credit)
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        service.state_file.write_text("{")
+        await asyncio.sleep(0.5)
+        assert (await client.post("/predict", json={"instances": credit.instances(1)})).status_code == 200
+
+    service.run(scenario)
+
+
+def test_beyond_loopback_without_keys_everything_but_the_probes_is_refused(service: Any, credit: Any) -> None:
+    service.serve(credit)
+    service.closed = True
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        assert (await client.get("/readyz")).status_code == 200
+        for path in ("/predict", "/v2", "/metrics", "/api/v1/models", "/schema.json"):
+            response = await client.get(path)
+            assert (response.status_code, response.json()["error"]["code"]) == (403, "insecure")
+
+    service.run(scenario)
+
+
+def test_without_a_companion_its_routes_are_503_and_the_rest_falls_through(service: Any, credit: Any) -> None:
+    service.serve(credit)
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        assert (await client.get("/api/v1/models")).status_code == 503
+        assert (await client.get("/schema.json")).status_code == 418
+
+    service.run(scenario)

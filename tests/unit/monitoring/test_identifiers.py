@@ -1,0 +1,32 @@
+"""Request ids are UUIDs of version 7 and sort by time."""
+
+from __future__ import annotations
+
+import uuid
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitoring.identifiers import new_request_id, uuid7
+
+times = st.integers(0, 2**48 - 1)
+random = st.binary(min_size=10, max_size=10)
+
+
+@given(times, random)
+def test_every_id_is_a_uuid_of_version_7_and_tells_its_time(now: int, bits: bytes) -> None:
+    text = uuid7(now, bits)
+    parsed = uuid.UUID(text)
+    assert str(parsed) == text
+    assert (parsed.version, parsed.variant) == (7, uuid.RFC_4122)
+    assert parsed.int >> 80 == now
+
+
+@given(times, times, random, random)
+def test_ids_sort_by_time(one: int, other: int, a: bytes, b: bytes) -> None:
+    if one < other:
+        assert uuid7(one, a) < uuid7(other, b)
+
+
+def test_new_ids_differ() -> None:
+    assert len({new_request_id() for _ in range(10_000)}) == 10_000

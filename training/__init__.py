@@ -1,0 +1,1 @@
+"""LEARN: from data to a candidate model version, measured, gated and registered."""

@@ -1,0 +1,55 @@
+"""Training errors.
+
+TrainingError
+├── ConfigError          the configuration says something that cannot be; names the key
+├── DataError            the table cannot be learned from as configured
+├── EstimatorError       the estimator refuses its parameters or the data
+├── NotServableError     the trained model has no compiled form that is proven equal; nothing was registered
+└── TrackingError        the tracking store refuses or cannot be reached; nothing was registered
+"""
+
+from __future__ import annotations
+
+
+class TrainingError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class ConfigError(TrainingError):
+    """The configuration says something that cannot be; `key` is the place in it."""
+
+    def __init__(self, where: str, key: str, reason: str) -> None:
+        self.where, self.key, self.reason = where, key, reason
+        super().__init__(f"{where}: {f'{key}: ' if key else ''}{reason}")
+
+
+class DataError(TrainingError):
+    """The table cannot be learned from as configured."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the data cannot be used: {reason}")
+
+
+class EstimatorError(TrainingError):
+    """The estimator `name` refuses its parameters or the data."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"estimator '{name}': {reason}")
+
+
+class NotServableError(TrainingError):
+    """The trained model has no compiled form that is proven equal to it, so it was not registered."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"the model trained as '{name}' was not registered: {reason}")
+
+
+class TrackingError(TrainingError):
+    """The tracking store refuses or cannot be reached; `address` never holds a password."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address, self.reason = address, reason
+        super().__init__(f"the tracking store at {address} did not take the run: {reason}")

@@ -1,0 +1,64 @@
+"""From what was measured to what the gates say, in the form the registry keeps."""
+
+from __future__ import annotations
+
+from fairness.gate import Verdict
+from fairness.report import AttributeReport, BiasReport, DisparityReport, describe
+from registry.gate_record import GateKind, GateResult, GateVerdict
+from training.errors import DataError
+from training.evaluation import Evaluation
+from training.policy import Gates, QualityGate
+
+
+def gate_results(evaluation: Evaluation, gates: Gates) -> tuple[GateResult, ...]:
+    """Return what every configured gate says, quality first, then bias.
+
+    Raises:
+        DataError: a gate asks for what cannot be measured here, such as the ROC AUC of a regression.
+    """
+    quality = tuple(_quality(gate, evaluation) for gate in gates.quality)
+    if gates.bias and evaluation.bias is None:
+        raise DataError("bias gates need classes, of which one is favourable; name it, or remove the gates")
+    return quality + (_bias(evaluation.bias) if evaluation.bias else ())
+
+
+def _quality(gate: QualityGate, evaluation: Evaluation) -> GateResult:
+    if gate.metric not in evaluation.quality:
+        known = ", ".join(evaluation.quality)
+        raise DataError(f"the quality gate on {gate.metric} cannot be measured for this label; it has {known}")
+    value = evaluation.quality[gate.metric]
+    bound = f"{'at least' if gate.at_least is not None else 'at most'} {gate.limit:g}"
+    return GateResult(
+        kind=GateKind.QUALITY,
+        metric=gate.metric,
+        value=value,
+        limit=gate.limit,
+        verdict=GateVerdict.PASS if gate.holds(value) else GateVerdict.FAIL,
+        gating=gate.gating,
+        message=f"{gate.metric} is {value:.4f} ({bound} wanted) on {evaluation.rows} held-out rows",
+    )
+
+
+def _bias(report: BiasReport) -> tuple[GateResult, ...]:
+    return tuple(
+        _disparity(attribute, disparity, disparity.limit, disparity.verdict)
+        for attribute in report.attributes
+        for disparity in attribute.disparities
+        if disparity.limit is not None and disparity.verdict is not None
+    )
+
+
+def _disparity(
+    attribute: AttributeReport, disparity: DisparityReport, limit: float, verdict: Verdict
+) -> GateResult:
+    return GateResult(
+        kind=GateKind.BIAS,
+        metric=disparity.metric,
+        attribute=attribute.attribute,
+        value=disparity.value,
+        limit=limit,
+        verdict=GateVerdict(verdict.value),
+        required=disparity.required,
+        gating=disparity.gating,
+        message=describe(attribute.attribute, disparity),
+    )

@@ -1,0 +1,29 @@
+"""Which code was it: the git commit that a training ran from."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+
+def git_commit(folder: Path) -> str | None:
+    """Return the commit checked out in `folder`, with `-dirty` after it when files differ; None outside of git."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    commit = _said(git, folder, "rev-parse", "HEAD")
+    if not commit:
+        return None
+    changed = _said(git, folder, "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}-dirty" if changed else commit
+
+
+def _said(git: str, folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed program with fixed arguments
+            [git, "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
