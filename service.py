@@ -7,13 +7,13 @@ from typing import Any, NoReturn
 import bentoml
 
 from bentos import telemetry
+from bentos.configuration import settings_or_exit
 from bentos.forwarding import COMPANION_SERVICE
 from bentos.messages import BiasTestAnswer, Instance, PredictAnswer
 from bentos.processes import FRONT_SERVICE, ONE_THREAD, CompanionService, FrontDoorService
-from bentos.settings import ServingSettings
 
 telemetry.switch_off()
-settings = ServingSettings()
+settings = settings_or_exit().serving
 
 
 @bentoml.service(service_class=CompanionService, name=COMPANION_SERVICE, workers=1)
@@ -50,7 +50,10 @@ class FairMind:
         protected: list[str] | None = None,
         model: str | None = None,
         version: str | None = None,
+        alias: str | None = None,
         policy: dict[str, Any] | None = None,
+        alpha: float | None = None,
+        minimum_rows: int | None = None,
     ) -> BiasTestAnswer:
         """Test a served version for bias, on rows sent along or on a window of live traffic."""
         _answered_before()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -64,6 +65,7 @@ class BiasTests:
     def __init__(self, companion: Companion) -> None:
         self._companion = companion
         self._load = lru_cache(_LOADED_VERSIONS)(load_model)
+        self._scoring = threading.Lock()
 
     def run(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the result of the test that `body` asks for, as JSON-able values.
@@ -92,7 +94,7 @@ class BiasTests:
     def _traffic(self, request: TrafficTestRequest, now: datetime) -> BiasTestResult:
         state = self._state(request.model)
         until = request.window.until or now
-        rows = window(
+        found = window(
             self._companion.log,
             state.model,
             since=request.window.since or until - _DEFAULT_WINDOW,
@@ -100,8 +102,8 @@ class BiasTests:
             variant=request.window.variant,
             model_version=request.window.version,
         )
-        return assess_traffic(
-            rows,
+        result = assess_traffic(
+            found.rows,
             model=state.model,
             favourable=request.favourable,
             test_id=new_request_id(),
@@ -113,6 +115,10 @@ class BiasTests:
             minimum_rows=request.minimum_rows,
             generator=np.random.default_rng(0),
         )
+        if not found.truncated:
+            return result
+        note = f"only the newest {len(found.rows):,} rows of the window are tested"
+        return result.model_copy(update={"notes": (*result.notes, note)})
 
     def _score(self, request: BiasTestRequest) -> Scored:
         state = self._state(request.model)
@@ -122,7 +128,9 @@ class BiasTests:
         predictions: list[Any] = []
         for start in range(0, len(features), _ROWS_PER_CALL):
             rows = features[start : start + _ROWS_PER_CALL]
-            answer = served.predict(columns_from_rows(rows, served.signature), len(rows))
+            columns = columns_from_rows(rows, served.signature)
+            with self._scoring:  # a runtime is safe from one thread at a time, and requests come from several
+                answer = served.predict(columns, len(rows))
             predictions += answer.prediction.tolist()
         return Scored(state.model, version.version, served.signature.classes, predictions)
 

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import IO
@@ -18,16 +19,17 @@ from typing import IO
 from sqlalchemy import Engine
 
 from bentos.configuration import Settings
+from bentos.promotions import follow
 from bentos.stores import open_control, open_home, open_log, open_registry
+from bentos.version_folders import Key, VersionFolders
 from database.home import Home
 from monitoring.metrics import ServingMetrics
 from monitoring.shipper import Shipper
 from registry.errors import RegistryError
 from registry.model_cache import ModelCache
-from registry.reference import Reference
 from registry.registry import Registry
-from rollout.serving_state import ServedVersion, ServingFile, ServingState, write_file
-from rollout.serving_store import deployment_salt, follow_aliases, serving_states
+from rollout.serving_state import ServingFile, write_file
+from rollout.serving_store import deployment_salt, serving_states
 
 _log = logging.getLogger(__name__)
 _STATE_SECONDS = 0.25
@@ -45,15 +47,16 @@ class Companion:
         self.log: Engine = open_log(settings, self.home)
         self.registry: Registry = open_registry(settings, self.home)
         self.cache = ModelCache(self.home.models)
+        self.folders = VersionFolders(self.cache, self.registry)
         self._unit_salt = deployment_salt(self.control)
         self.problems: dict[str, str] = {}
-        self.spool_empty_at = time.time()
         self._shipper = Shipper(self.home.spool, self.log)
         self._stop = threading.Event()
         self._aliases_moved = threading.Event()
         self._threads: list[threading.Thread] = []
         self._lock: IO[str] | None = None
         self._written: ServingFile | None = None
+        self._known_missing: set[Key] = set()
 
     def start(self) -> None:
         """Begin the loops; they wait until no other Companion works on the same home."""
@@ -83,8 +86,10 @@ class Companion:
         self._aliases_moved.set()
 
     def log_lag_seconds(self) -> float:
-        """Return the seconds since the spool was last found empty: how far the database is behind."""
-        return max(0.0, time.time() - self.spool_empty_at - self.settings.monitoring.ship_seconds)
+        """Return how long the oldest prediction that is not in the database has been waiting; 0 when none is."""
+        # Without the lock another Companion ships, and this one does not know how far it is.
+        oldest = None if self._lock is None else self._shipper.oldest_waiting()
+        return 0.0 if oldest is None else max(0.0, time.time() - oldest)
 
     def _take_lock(self) -> None:
         self.home.run.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -99,6 +104,7 @@ class Companion:
             for thread in self._threads:
                 thread.start()
             return
+        lock.close()
 
     def _loop(self, name: str, step: Callable[[], None], seconds: float) -> None:
         while not self._stop.is_set():
@@ -108,63 +114,50 @@ class Companion:
             except RegistryError as error:
                 self._report(name, str(error))
             except Exception as error:
-                self._report(name, f"{type(error).__name__}; the log has the details")
-                _log.exception("%s failed; it is tried again", name)
+                # A database's own message may quote a row: where it failed is logged, what it said is not.
+                places = "".join(traceback.format_tb(error.__traceback__))
+                self._report(name, f"{type(error).__name__}; the log says where", places)
             if name == "registry":
                 self._aliases_moved.wait(seconds)
                 self._aliases_moved.clear()
             else:
                 self._stop.wait(seconds)
 
-    def _report(self, name: str, problem: str) -> None:
+    def _report(self, name: str, problem: str, places: str = "") -> None:
         if self.problems.get(name) != problem:
-            _log.warning("%s: %s", name, problem)
+            _log.warning("%s: %s; it is tried again%s", name, problem, f"\n{places}" if places else "")
         self.problems[name] = problem
 
     def _follow_registry(self) -> None:
-        try:
-            changed = follow_aliases(self.control, self.registry.aliased(), datetime.now(UTC))
-            if changed:
-                _log.info("aliases moved: %s", ", ".join(changed))
-        finally:
-            self._fetch_missing()
-
-    def _fetch_missing(self) -> None:
-        """Fetch the versions that are to serve; those here already need no registry."""
-        for state in serving_states(self.control).values():
-            for version in (state.champion, state.challenger):
-                if version is None or self.cache.find(state.model, version.version, version.digest) is not None:
-                    continue
-                found = self.registry.find(Reference(state.model, version=version.version))
-                self.cache.fetch(self.registry, found)
+        # What lies here already needs no registry, which may take its whole time-out to be away.
+        self.folders.obtain(serving_states(self.control).values(), ask_registry=False)
+        changed = follow(self.control, self.registry, datetime.now(UTC))
+        if changed:
+            _log.info("aliases moved: %s", ", ".join(changed))
+        self.folders.obtain(serving_states(self.control).values(), ask_registry=True)
+        problems = self.folders.problems()
+        if problems:
+            self._report("versions", "; ".join(f"{name}: {problem}" for name, problem in problems.items()))
+        else:
+            self.problems.pop("versions", None)
 
     def _write_state(self) -> None:
-        models = {name: self._with_folders(state) for name, state in serving_states(self.control).items()}
-        if any(_is_missing(state) for state in models.values()):
-            self._aliases_moved.set()
+        states = serving_states(self.control)
+        missing = self.folders.missing(states.values())
+        if missing - self._known_missing:
+            self._aliases_moved.set()  # new ones are looked for at once, others at the next poll
+        self._known_missing = missing
+        models = {name: self.folders.located(state) for name, state in states.items()}
         content = ServingFile(unit_salt=self._unit_salt, models=models)
-        if content != self._written:
+        if content != self._written or not self.home.serving_state.exists():
             write_file(self.home.serving_state, content)
             self._written = content
         else:
             os.utime(self.home.serving_state)  # the heartbeat: workers trust a split only while it is renewed
 
-    def _with_folders(self, state: ServingState) -> ServingState:
-        def located(version: ServedVersion) -> ServedVersion:
-            folder = self.cache.find(state.model, version.version, version.digest)
-            return version if folder is None else version.model_copy(update={"folder": str(folder)})
-
-        challenger = None if state.challenger is None else located(state.challenger)
-        return state.model_copy(update={"champion": located(state.champion), "challenger": challenger})
-
     def _ship(self) -> None:
         shipment = self._shipper.ship()
         if shipment.rows:
-            self.metrics.log_rows.labels("written").inc(shipment.rows)
-        if not shipment.waiting_bytes:
-            self.spool_empty_at = time.time()
-
-
-def _is_missing(state: ServingState) -> bool:
-    versions = [version for version in (state.champion, state.challenger) if version is not None]
-    return any(version.folder is None for version in versions)
+            self.metrics.logged("written", shipment.rows)
+        if shipment.quarantined:
+            self.metrics.logged("lost", shipment.quarantined)

@@ -30,9 +30,15 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     MonitoringSettings,
 )
 _PREFIX = "FAIRMIND_"
-# What Kubernetes puts into every container for a Service called `fairmind…`; only with an address as the value.
-_SERVICE_LINK = re.compile(r"FAIRMIND(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_TCP.*)?)")
-_ADDRESS = re.compile(r"(tcp|udp)(://.*)?|[0-9a-f.:]+|\d+", re.IGNORECASE)
+# What Kubernetes puts into every container for a Service called `fairmind…`; only with the values it puts there,
+# so that FAIRMIND_BENTO_PORT=4000 is still the typo that it is.
+_NAME = r"FAIRMIND(_[A-Z0-9]+)*"
+_SERVICE_LINKS = (
+    (rf"{_NAME}(_SERVICE_HOST|_PORT_\d+_(TCP|UDP|SCTP)_ADDR)", r"[0-9a-f.:]+"),
+    (rf"{_NAME}(_SERVICE_PORT(_[A-Z0-9_]+)?|_PORT_\d+_(TCP|UDP|SCTP)_PORT)", r"\d+"),
+    (rf"{_NAME}_PORT(_\d+_(TCP|UDP|SCTP))?", r"(tcp|udp|sctp)://.+"),
+    (rf"{_NAME}_PORT_\d+_(TCP|UDP|SCTP)_PROTO", r"(tcp|udp|sctp)"),
+)
 
 
 class ConfigurationError(Exception):
@@ -64,9 +70,23 @@ class Settings:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             name = str(first["loc"][0]) if first["loc"] else error.title
-            known = {_variable(kind, field, info): field for kind, field, info in _fields()}
+            refused = next(kind for kind in SETTINGS if kind.__name__ == error.title)  # fields share names
+            known = {_variable(kind, field, info): field for kind, field, info in _fields(refused)}
             variable = next((v for v, field in known.items() if name in (v, field)), name)
             raise ConfigurationError(f"{variable}: {first['msg']}") from None
+
+
+def settings_or_exit() -> Settings:
+    """Return all settings; where they are wrong, end the process with one line on standard error and status 2.
+
+    For the module that BentoML imports, in the process that would start the workers: raised there, a wrong setting
+    would show as a traceback, and raised in the workers, as workers that die and are started again for ever.
+    """
+    try:
+        return Settings.load()
+    except ConfigurationError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from None
 
 
 def check_names(environment: Mapping[str, str]) -> None:
@@ -75,7 +95,7 @@ def check_names(environment: Mapping[str, str]) -> None:
     for name, value in environment.items():
         if not name.startswith(_PREFIX) or name in known:
             continue
-        if _SERVICE_LINK.fullmatch(name) and _ADDRESS.fullmatch(value):
+        if any(re.fullmatch(link, name) and re.fullmatch(put, value, re.I) for link, put in _SERVICE_LINKS):
             continue
         close = get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else "; docs/configuration.md lists the names there are"

@@ -3,33 +3,63 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from pathlib import Path
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bentos.bias_test_routes import bias_test_routes
 from bentos.companion import Companion
-from bentos.errors import RouteNotFoundError, describe, extra_headers
+from bentos.errors import (
+    InvalidRequestError,
+    MalformedRequestError,
+    MediaTypeError,
+    MethodError,
+    RouteNotFoundError,
+    describe,
+    extra_headers,
+)
+from bentos.forwarding import REQUEST_ID_HEADER
+from bentos.metrics_routes import metrics_routes
 from bentos.model_routes import model_routes
-from bentos.observation_routes import observation_routes
+from bentos.outcome_routes import outcome_routes
 from bentos.rollout_routes import rollout_routes
 from monitoring.identifiers import new_request_id
 
 _log = logging.getLogger(__name__)
+_OPENAPI: Final = "/api/v1/openapi.json"
+_REQUEST_ID: Final = "fairmind.request_id"
+"""Where the scope holds the id that the front door gave the request."""
 
 
 def control_api(companion: Companion, worker_metrics: Path) -> FastAPI:
     """Return the API over what the companion holds; `worker_metrics` is where workers keep their counters."""
-    api = FastAPI(
-        title="FairMind Serving", openapi_url="/api/v1/openapi.json", docs_url="/api/v1/docs", redoc_url=None
-    )
+    api = FastAPI(title="FairMind Serving", openapi_url=_OPENAPI, docs_url=None, redoc_url=None)
+
+    @api.get("/api/v1/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        """Return a page to try the API by hand; its assets are those BentoML serves, none come from elsewhere."""
+        return get_swagger_ui_html(
+            openapi_url=_OPENAPI,
+            title="FairMind Serving API",
+            swagger_js_url="/static_content/swagger-ui-bundle.js",
+            swagger_css_url="/static_content/swagger-ui.css",
+            swagger_favicon_url="/static_content/favicon-light-32x32.png",
+        )
+
     api.include_router(model_routes(companion))
     api.include_router(rollout_routes(companion))
-    api.include_router(observation_routes(companion, worker_metrics))
+    api.include_router(outcome_routes(companion))
+    api.include_router(bias_test_routes(companion))
+    api.include_router(metrics_routes(companion, worker_metrics))
     api.add_exception_handler(RequestValidationError, _refuse_invalid)
-    api.add_exception_handler(404, _refuse_route)
+    api.add_exception_handler(HTTPException, _refuse_http)
     api.add_middleware(_RefuseErrors)
     return api
 
@@ -41,36 +71,60 @@ class _RefuseErrors:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"]) if scope["type"] == "http" else {}
+        scope[_REQUEST_ID] = headers.get(REQUEST_ID_HEADER, b"").decode("latin-1") or new_request_id()
         try:
             await self._app(scope, receive, send)
         except Exception as error:
-            await _answer(error)(scope, receive, send)
+            await _answer(error, scope)(scope, receive, send)
 
 
-def _refuse_invalid(_request: Request, error: Exception) -> JSONResponse:
+def _refuse_invalid(request: Request, error: Exception) -> JSONResponse:
+    return _answer(_as_ours(request, error), request.scope)
+
+
+def _as_ours(request: Request, error: Exception) -> Exception:
     assert isinstance(error, RequestValidationError)  # noqa: S101  (narrows what FastAPI registers it for)
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part != "body")
-    message = f"{where}: {first['msg']}" if where else str(first["msg"])
     if first["type"] == "json_invalid":
-        return _json(400, "malformed_request", "the body is not JSON")
-    return _json(422, "invalid_request", message)
+        return MalformedRequestError("the body is not JSON")
+    if first["loc"] == ("body",) and first["type"] != "missing" and not _says_json(request):
+        return MediaTypeError("application/json")
+    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    return InvalidRequestError(f"{where}: {first['msg']}" if where else str(first["msg"]))
 
 
-def _refuse_route(_request: Request, _error: Exception) -> JSONResponse:
-    return _answer(RouteNotFoundError())
+def _says_json(request: Request) -> bool:
+    """Return whether FastAPI read the body as JSON: it does not where the request says another type, or none."""
+    media_type = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+    return media_type == "application/json" or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
 
 
-def _answer(error: Exception) -> JSONResponse:
+def _refuse_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  (narrows what FastAPI registers it for)
+    refusal: Exception
+    match error.status_code:
+        case 404:
+            refusal = RouteNotFoundError()
+        case 405:
+            refusal = MethodError((error.headers or {}).get("Allow", "another method"))
+        case _:  # a body that FastAPI could not decode
+            refusal = MalformedRequestError("the body is not JSON")
+    return _answer(refusal, request.scope)
+
+
+def _answer(error: Exception, scope: Scope) -> JSONResponse:
+    request_id = scope[_REQUEST_ID]
     status, code, message = describe(error)
-    answer = _json(status, code, message)
+    if status == 500:
+        # An error's own message may hold a value of a row: where it failed is logged, what it said is not.
+        places = "".join(traceback.format_tb(error.__traceback__))
+        _log.error("request %s: an API request failed (%s)\n%s", request_id, type(error).__name__, places)
+    elif status > 500:
+        _log.warning("request %s: %s", request_id, code)
+    answer = JSONResponse({"error": {"code": code, "message": message, "request_id": request_id}}, status)
     for key, value in extra_headers(error, status):
         answer.headers[key.decode()] = value.decode()
-    if status == 500:
-        _log.error("an API request failed: %s", type(error).__name__, exc_info=error)
     return answer
-
-
-def _json(status: int, code: str, message: str) -> JSONResponse:
-    content = {"error": {"code": code, "message": message, "request_id": new_request_id()}}
-    return JSONResponse(content, status)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -20,8 +21,9 @@ from inference.errors import EmptyBatchError
 from inference.runtime import Columns
 from inference.served_model import Predictions
 from inference.signature import Signature, Task
-from monitoring.errors import SpoolFullError
+from monitoring.errors import LogUnavailableError, SpoolFullError
 from monitoring.predictions import PredictionRecord
+from rollout.assignment import Cohort
 
 Value = TypeVar("Value")
 Features = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
@@ -68,7 +70,8 @@ class DataPlane:
 
         Raises:
             InferenceError: The rows do not fit, or cannot be answered now.
-            SpoolFullError: The answer could not be logged, and settings say that then there is none.
+            SpoolFullError, LogUnavailableError: The answer could not be logged, and settings say that then there is
+                none.
         """
         limit = self._worker.serving.max_rows
         if request.rows > limit:
@@ -76,7 +79,7 @@ class DataPlane:
         if not request.rows:
             raise EmptyBatchError
         deadline = request.started + self._worker.serving.timeout_seconds
-        groups = _assign(target, request)
+        groups, cohorts = _assign(target, request)
         decoded = [
             (variant, positions, *request.decode(variant.batcher.model.signature, positions))
             for variant, positions in groups
@@ -96,13 +99,16 @@ class DataPlane:
                 Part(variant, positions or (), features, answer)
                 for (variant, positions, _, features), answer in zip(decoded, answers, strict=True)
             ]
-        self._log(target, request, parts)
+        self._log(target, request, parts, cohorts)
         self._count(target, request, parts)
         return parts
 
-    def _log(self, target: Target, request: Request, parts: Sequence[Part]) -> None:
+    def _log(
+        self, target: Target, request: Request, parts: Sequence[Part], cohorts: Sequence[Cohort | None] | None
+    ) -> None:
         now = time.time()
         latency_us = int((time.perf_counter() - request.started) * 1e6)
+        unit_hashes = self._unit_hashes(request.units)
         records = [
             PredictionRecord(
                 request_id=request.id,
@@ -118,7 +124,8 @@ class DataPlane:
                 predictions=part.predictions.prediction.tolist(),
                 scores=scores(part),
                 features=part.features,
-                unit_hashes=self._unit_hashes(request.units, part.positions),
+                unit_hashes=_take(unit_hashes, part.positions),
+                cohorts=_take(cohorts, part.positions),
                 caller_ids=_take(request.caller_ids, part.positions),
                 protected=_take(request.protected, part.positions),
             )
@@ -126,31 +133,31 @@ class DataPlane:
         ]
         try:
             self._worker.log.append(records)
-        except SpoolFullError:
+        except (SpoolFullError, LogUnavailableError):
             if self._worker.monitoring.on_full == "refuse":
                 raise
-            self._worker.metrics.log_rows.labels("lost").inc(request.rows)
+            self._worker.metrics.logged("lost", request.rows)
         else:
-            self._worker.metrics.log_rows.labels("spooled").inc(request.rows)
+            self._worker.metrics.logged("spooled", request.rows)
 
-    def _unit_hashes(self, units: Sequence[str | None] | None, positions: Sequence[int]) -> list[str | None] | None:
+    def _unit_hashes(self, units: Sequence[str | None] | None) -> list[str | None] | None:
+        """Return what stands for each unit in the log, the same for all spellings that assignment takes for one."""
         if units is None:
             return None
         key = self._worker.unit_key
-        return [
-            None
-            if (unit := units[position]) is None
-            else blake2b(unit.encode(), key=key, digest_size=16).hexdigest()
-            for position in positions
-        ]
+        hashes: dict[str | None, str | None] = {None: None}
+        for unit in units:
+            if unit is not None and unit not in hashes:
+                text = unit if unit.isascii() else unicodedata.normalize("NFC", unit)
+                hashes[unit] = blake2b(text.encode(), key=key, digest_size=16).hexdigest()
+        return [hashes[unit] for unit in units]
 
     def _count(self, target: Target, request: Request, parts: Sequence[Part]) -> None:
         metrics, model = self._worker.metrics, target.served.model
         seconds = time.perf_counter() - request.started
         for part in parts:
             variant = part.variant.name or "pinned"
-            metrics.predictions.labels(model, variant).inc(len(part.positions))
-            metrics.duration.labels(model, variant, request.protocol).observe(seconds)
+            metrics.predicted(model, variant, request.protocol, len(part.positions), seconds)
 
 
 def scores(part: Part) -> list[float]:
@@ -163,21 +170,25 @@ def scores(part: Part) -> list[float]:
     return list(column.tolist())
 
 
-def _assign(target: Target, request: Request) -> list[tuple[Variant, Sequence[int] | None]]:
-    """Return each variant with the positions of its rows; None means all rows."""
+def _assign(
+    target: Target, request: Request
+) -> tuple[list[tuple[Variant, Sequence[int] | None]], list[Cohort | None] | None]:
+    """Return each variant with the positions of its rows (None means all), and the rows' cohorts where any are."""
     if target.pinned is not None:
-        return [(target.pinned, None)]
+        return [(target.pinned, None)], None
     served = target.served
     if request.units is None or not served.splits:
-        return [(served.champion, None)]
-    variants = [served.variant_for(unit) for unit in request.units]
+        return [(served.champion, None)], None
+    assigned = {unit: served.assign(unit) for unit in set(request.units)}
+    cohorts = [assigned[unit][1] for unit in request.units]
+    variants = [assigned[unit][0] for unit in request.units]
     if variants.count(variants[0]) == len(variants):
-        return [(variants[0], None)]
+        return [(variants[0], None)], cohorts
     positions: dict[str | None, list[int]] = {}
     by_name = {variant.name: variant for variant in variants}
     for position, variant in enumerate(variants):
         positions.setdefault(variant.name, []).append(position)
-    return [(by_name[name], found) for name, found in positions.items()]
+    return [(by_name[name], found) for name, found in positions.items()], cohorts
 
 
 def _take(values: Sequence[Value] | None, positions: Sequence[int]) -> list[Value] | None:

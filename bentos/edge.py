@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from bentos import oip
+from bentos.docs_page import DocsPage
 from bentos.errors import InsecureError, NotReadyError, describe, extra_headers
 from bentos.forwarding import Companion
 from bentos.routes import HotRoutes
@@ -42,7 +43,7 @@ class FrontDoor:
         self._app, self._worker, self._companion, self._closed = app, worker, companion, closed
         hot = HotRoutes(worker)
         self._v2 = hot.v2
-        self._exact: dict[str, Handler] = {"/predict": hot.predict, "/v2": hot.v2}
+        self._exact: dict[str, Handler] = {"/predict": hot.predict, "/v2": hot.v2, "/": DocsPage(app)}
         self._probes: dict[str, Handler] = {"/readyz": hot.readyz, "/livez": hot.livez}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +64,7 @@ class FrontDoor:
             await self._refuse(error, exchange)
         else:
             if exchange.model:
-                self._worker.metrics.requests.labels(exchange.model, exchange.protocol, "200").inc()
+                self._worker.metrics.request(exchange.model, exchange.protocol, "200")
 
     def _handler(self, path: str) -> Handler | None:
         probe = self._probes.get(path)
@@ -80,7 +81,7 @@ class FrontDoor:
 
     async def _forward(self, exchange: Exchange) -> None:
         body = await exchange.body(self._worker.serving.max_body_bytes)
-        await exchange.reply(*await self._companion.forward(exchange.scope, body))
+        await exchange.reply(*await self._companion.forward(exchange.scope, body, exchange.request_id))
 
     async def _refuse(self, error: Exception, exchange: Exchange) -> None:
         status, code, message = describe(error)
@@ -95,7 +96,7 @@ class FrontDoor:
         headers = extra_headers(error, status)
         if exchange.protocol == oip.PROTOCOL:
             status, content = oip.status_of(status, code), {"error": message}
-        self._worker.metrics.requests.labels(exchange.model, exchange.protocol, str(status)).inc()
+        self._worker.metrics.request(exchange.model, exchange.protocol, str(status))
         await exchange.reply(status, orjson.dumps(content), headers=headers)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,6 +10,7 @@ ServingError
 ├── ModelNotServedError       no such model, version or alias is served
 ├── AmbiguousModelError       several models are served and the request names none
 ├── NotReadyError             nothing is loaded yet, or the Companion is away
+├── CompanionTimeoutError     the Companion is there and did not answer in time
 └── InsecureError             bound beyond loopback without keys
 """
 
@@ -89,6 +90,17 @@ class NotReadyError(ServingError):
     """Nothing is loaded yet, or the Companion is away; safe to retry."""
 
 
+class CompanionTimeoutError(ServingError):
+    """The Companion is there and did not answer in time; what it was asked for may still happen."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(
+            f"no answer within {seconds:.0f} s; what was asked for may still be going on: "
+            "look before you repeat it, or ask for less"
+        )
+
+
 class InsecureError(ServingError):
     """Bound beyond loopback without keys."""
 
@@ -109,6 +121,7 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     ModelNotServedError: (404, "model_not_found"),
     AmbiguousModelError: (400, "model_required"),
     NotReadyError: (503, "not_ready"),
+    CompanionTimeoutError: (504, "deadline_exceeded"),
     InsecureError: (403, "insecure"),
     inference.SignatureMismatchError: (422, "signature_mismatch"),
     inference.EmptyBatchError: (422, "empty_batch"),
@@ -118,7 +131,7 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     inference.DrainingError: (503, "draining"),
     inference.RuntimeLoadError: (503, "model_not_loaded"),
     monitoring.SpoolFullError: (503, "prediction_log_full"),
-    monitoring.InvalidOutcomeError: (422, "invalid_outcome"),
+    monitoring.LogUnavailableError: (503, "prediction_log_unavailable"),
     registry.InvalidReferenceError: (400, "invalid_reference"),
     registry.ModelNotFoundError: (404, "model_not_found"),
     registry.AliasConflictError: (409, "alias_conflict"),
@@ -129,7 +142,6 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     rollout.RolloutNotFoundError: (404, "rollout_not_found"),
     rollout.RolloutConflictError: (409, "rollout_conflict"),
     rollout.InvalidPlanError: (422, "invalid_plan"),
-    rollout.NotServedError: (404, "model_not_found"),
     AssessmentError: (422, "invalid_bias_test"),
     FairnessError: (422, "invalid_bias_test"),
     DatabaseError: (503, "database_unavailable"),
@@ -138,6 +150,9 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
 
 OFFLINE: Final = frozenset({inference.CompileError, inference.ParityError})
 """Errors that only offline work (training, registration) can meet."""
+
+OFFLINE_PACKAGES: Final = frozenset({"cli", "loadtests", "sources", "training"})
+"""Packages whose errors no client can meet: no package of a serving process imports them, which a test holds."""
 
 
 def describe(error: BaseException) -> tuple[int, str, str]:

@@ -9,12 +9,17 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bentos.errors import NotReadyError
+from bentos.errors import CompanionTimeoutError, NotReadyError
 from bentos.wire import Headers, Scope
 
 COMPANION_SERVICE: Final = "FairMindCompanion"
-_KEPT_HEADERS: Final = frozenset({b"content-type", b"accept", b"x-request-id"})
+REQUEST_ID_HEADER: Final = b"x-request-id"
+_KEPT_HEADERS: Final = frozenset({b"content-type", b"accept"})
+_ANSWERED_HEADERS: Final = ("allow", "retry-after")
+_CONNECT_SECONDS: Final = 5.0
 _TIMEOUT_SECONDS: Final = 60.0
+_PATIENCE: Final = {"/bias_test": 300.0}
+"""Routes that may take longer: a bias test may score a whole table, or read a month of traffic."""
 
 
 class Companion:
@@ -31,33 +36,46 @@ class Companion:
         parts = urlsplit(address)
         if parts.scheme == "file":
             transport = httpx.AsyncHTTPTransport(uds=parts.path)
-            self._client = httpx.AsyncClient(
-                transport=transport, base_url="http://companion", timeout=_TIMEOUT_SECONDS
-            )
+            self._client = httpx.AsyncClient(transport=transport, base_url="http://companion")
         else:
-            self._client = httpx.AsyncClient(base_url=f"http://{parts.netloc}", timeout=_TIMEOUT_SECONDS)
+            self._client = httpx.AsyncClient(base_url=f"http://{parts.netloc}", trust_env=False)
 
-    async def forward(self, scope: Scope, body: bytes) -> tuple[int, bytes, bytes, Headers]:
+    async def forward(self, scope: Scope, body: bytes, request_id: str) -> tuple[int, bytes, bytes, Headers]:
         """Return status, body, media type and further headers of the Companion's answer.
+
+        Args:
+            scope: The request, whose method, path and query are passed on.
+            body: Its body.
+            request_id: The id that the Companion answers and logs with; a caller's own is not passed on.
 
         Raises:
             NotReadyError: The Companion is away; BentoML restarts it.
+            CompanionTimeoutError: It is there and did not answer in time.
         """
         if self._client is None:
             raise NotReadyError("this server was started without its Companion (a development server?)")
         query = scope["query_string"].decode("latin-1")
+        seconds = _PATIENCE.get(scope["path"], _TIMEOUT_SECONDS)
+        kept = [(key, value) for key, value in scope["headers"] if key in _KEPT_HEADERS]
         try:
             response = await self._client.request(
                 scope["method"],
                 scope["path"] + (f"?{query}" if query else ""),
                 content=body,
-                headers=[(key, value) for key, value in scope["headers"] if key in _KEPT_HEADERS],
+                headers=[*kept, (REQUEST_ID_HEADER, request_id.encode())],
+                timeout=httpx.Timeout(seconds, connect=_CONNECT_SECONDS),
             )
+        except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout) as error:
+            raise CompanionTimeoutError(seconds) from error
         except httpx.HTTPError as error:
             raise NotReadyError("the Companion is away and being restarted; retry in a moment") from error
         media_type = response.headers.get("content-type", "application/json").encode()
-        kept = [(b"retry-after", value.encode()) for value in response.headers.get_list("retry-after")]
-        return response.status_code, response.content, media_type, kept
+        headers = [
+            (name.encode(), value.encode())
+            for name in _ANSWERED_HEADERS
+            for value in response.headers.get_list(name)
+        ]
+        return response.status_code, response.content, media_type, headers
 
     async def close(self) -> None:
         """Close the pool."""

@@ -52,9 +52,12 @@ class Prediction(BaseModel):
 
 
 class PredictAnswer(BaseModel):
-    """The answers, in the order of the instances."""
+    """What `/predict` answers."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     predictions: list[Prediction]
+    """One per instance, in their order."""
 
 
 class BiasTestAnswer(BaseModel):

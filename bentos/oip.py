@@ -91,7 +91,7 @@ def model_metadata(target: Target) -> dict[str, Any]:
 
 def versions(served: Served) -> list[str]:
     """Return the versions of a model that can be asked for."""
-    return [variant.version for variant in (served.champion, served.challenger) if variant is not None]
+    return [variant.version for variant in served.variants()]
 
 
 async def infer(plane: DataPlane, target: Target, body: Any, exchange: Exchange, *, unit: str | None) -> Inference:
@@ -111,6 +111,9 @@ async def infer(plane: DataPlane, target: Target, body: Any, exchange: Exchange,
     unit = parameters.get("unit", unit)
     if unit is not None and (type(unit) is not str or not 0 < len(unit) <= _MAX_TEXT):
         raise MalformedRequestError(f"the unit must be a string of 1 to {_MAX_TEXT} characters")
+    given_id = body.get("id")
+    if given_id is not None and (type(given_id) is not str or len(given_id) > _MAX_TEXT):
+        raise MalformedRequestError(f"'id' must be a string of at most {_MAX_TEXT} characters")
     wanted = _wanted(body.get("outputs"))
 
     def decode(signature: Signature, _positions: Sequence[int] | None) -> tuple[Columns, Features]:
@@ -118,7 +121,7 @@ async def infer(plane: DataPlane, target: Target, body: Any, exchange: Exchange,
             datatype = datatypes.get(column.name)
             if datatype is not None and datatype not in _ACCEPTED[column.type]:
                 expected = _DATATYPES[column.type]
-                raise MalformedRequestError(f"input '{column.name}' must be {expected}, not {datatype}")
+                raise MalformedRequestError(f"input '{column.name}' must be {expected}, not {datatype[:_MAX_TEXT]}")
         return columns_from_lists(tensors, signature)[0], tensors
 
     request = Request(
@@ -128,12 +131,10 @@ async def infer(plane: DataPlane, target: Target, body: Any, exchange: Exchange,
         decode=decode,
         started=exchange.started,
         units=None if unit is None else [unit] * rows,
-        caller_ids=[str(body["id"])[:_MAX_TEXT]] if rows == 1 and body.get("id") else None,
+        caller_ids=[given_id] if rows == 1 and given_id else None,
     )
     part = (await plane.answer(target, request))[0]  # one unit a request, therefore one variant
-    return Inference(
-        _encode(target, part, request, body.get("id"), wanted), part.variant.version, part.variant.name
-    )
+    return Inference(_encode(target, part, request, given_id, wanted), part.variant.version, part.variant.name)
 
 
 def _tensors(inputs: Sequence[Any]) -> tuple[dict[str, list[Any]], dict[str, str], int]:
@@ -161,6 +162,9 @@ def _tensors(inputs: Sequence[Any]) -> tuple[dict[str, list[Any]], dict[str, str
             raise MalformedRequestError(f"input '{short}' has {len(data)} values for shape {shape}")
         if name in tensors:
             raise MalformedRequestError(f"input '{short}' is there twice")
+        if tensors and shape[0] != rows:
+            first = next(iter(tensors))[:_MAX_TEXT]
+            raise MalformedRequestError(f"input '{short}' has {shape[0]} rows, input '{first}' has {rows}")
         tensors[name], datatypes[name] = data, datatype
         rows = shape[0]
     return tensors, datatypes, rows
@@ -189,7 +193,7 @@ def _prediction_datatype(signature: Signature) -> str:
     return "FP64" if kinds <= {int, float} else "BYTES"
 
 
-def _encode(target: Target, part: Part, request: Request, given_id: Any, wanted: frozenset[str]) -> bytes:
+def _encode(target: Target, part: Part, request: Request, given_id: str | None, wanted: frozenset[str]) -> bytes:
     signature = part.variant.batcher.model.signature
     outputs: list[dict[str, Any]] = []
     if "prediction" in wanted:

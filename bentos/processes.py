@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 from _bentoml_sdk.service.factory import Service
 
+from bentos.orphans import end_with_parent
 from bentos.wire import App, Receive, Scope, Send
-from database.home import Home
+from database.home import Home, keep_files_private
 
 FRONT_SERVICE: Final = "FairMind"
 ONE_THREAD: Final = [
@@ -30,6 +31,8 @@ class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carrie
 
     def to_asgi(self, is_main: bool = True) -> App:
         """Return the application of one worker."""
+        keep_files_private()
+        end_with_parent()
         app = cast("App", super().to_asgi(is_main=is_main))
         from bentos.configuration import Settings
         from bentos.edge import FrontDoor
@@ -55,14 +58,18 @@ class CompanionService(Service):  # type: ignore[misc]  # BentoML's class carrie
 
     def to_asgi(self, is_main: bool = True) -> App:
         """Return the Companion's application."""
+        keep_files_private()
+        end_with_parent()
         app = cast("App", super().to_asgi(is_main=is_main))
         from bentos.companion import Companion
         from bentos.configuration import Settings
         from bentos.control_api import control_api
-        from monitoring.metrics import process_metrics
+        from monitoring.metrics import process_metrics, prune_metrics
 
         settings = Settings.load()
-        folder = _metrics_folder(Home.at(settings.database.home))
+        home = Home.at(settings.database.home)
+        folder = _metrics_folder(home)
+        prune_metrics(home.run, folder)
         companion = Companion(settings, process_metrics(folder))
         api = control_api(companion, folder)
 
@@ -92,8 +99,8 @@ def _is_exposed() -> bool:
     """Return whether the server listens beyond loopback, as BentoML tells its workers."""
     address = json.loads(os.environ.get("BENTOML_RUNNER_MAP", "{}")).get(FRONT_SERVICE)
     host = urlsplit(address).hostname if address else None
-    if host is None:
-        return False
+    if host is None:  # not started by `bentoml serve`: nobody says where it listens
+        return True
     try:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:

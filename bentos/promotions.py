@@ -6,14 +6,15 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from registry.promotion import Promotion, promote
+from registry.errors import RegistryError
+from registry.promotion import Promotion, admit, promote
 from registry.promotion import rollback as rollback_alias
 from registry.reference import CHALLENGER, CHAMPION, Reference
 from registry.registry import Registry
 from rollout import rollouts
 from rollout.errors import RolloutConflictError
 from rollout.rollouts import Rollout
-from rollout.serving_store import follow_aliases
+from rollout.serving_store import follow_aliases, serving_epochs
 
 
 def promote_rollout(
@@ -29,8 +30,14 @@ def promote_rollout(
     if rollout.finished_at is not None:
         raise RolloutConflictError(f"rollout '{rollout_id}' is over: {rollout.state}")
     reference = Reference(rollout.model, version=rollout.challenger_version)
-    _promote(registry, reference, alias=CHAMPION, override=override, actor=actor, now=now)
-    return rollouts.finish_promoted(control, rollout_id, now=now)
+    admit(registry, registry.find(reference), override=override, actor=actor, now=now)
+    rollouts.begin_promotion(control, rollout_id)
+    try:
+        _promote(registry, reference, alias=CHAMPION, override=override, actor=actor, now=now)
+    except RegistryError as error:
+        rollouts.withdraw_promotion(control, rollout_id, reason=f"its promotion failed: {error}")
+        raise
+    return rollouts.finish_promotion(control, rollout_id, now=now)
 
 
 def promote_version(
@@ -51,7 +58,7 @@ def promote_version(
     """
     _refuse_during_rollout(control, reference.name)
     promotion = _promote(registry, reference, alias=alias, override=override, actor=actor, now=now)
-    follow_aliases(control, registry.aliased(), now)
+    follow(control, registry, now)
     return promotion
 
 
@@ -59,7 +66,7 @@ def roll_back(control: Engine, registry: Registry, name: str, *, actor: str, now
     """Put the previous champion back and let what serves follow."""
     _refuse_during_rollout(control, name)
     promotion = rollback_alias(registry, name, actor=actor, now=now)
-    follow_aliases(control, registry.aliased(), now)
+    follow(control, registry, now)
     return promotion
 
 
@@ -70,6 +77,12 @@ def _promote(
     if alias == CHAMPION and CHALLENGER in promotion.version.aliases:
         registry.delete_alias(reference.name, CHALLENGER)  # the champion challenges nobody
     return promotion
+
+
+def follow(control: Engine, registry: Registry, now: datetime) -> list[str]:
+    """Look at the registry's aliases and let what serves follow; return the models that changed."""
+    seen = serving_epochs(control)
+    return follow_aliases(control, registry.aliased(), now, seen=seen)
 
 
 def _refuse_during_rollout(control: Engine, name: str) -> None:

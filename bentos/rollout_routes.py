@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from bentos.companion import Companion
@@ -51,10 +51,16 @@ def rollout_routes(companion: Companion) -> APIRouter:
         return {"rollouts": [rollout.to_dict() for rollout in rollouts.rollouts(control)]}
 
     @router.post("", status_code=201)
-    def start_rollout(plan: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
-        """Start a rollout by a plan."""
+    def start_rollout(
+        plan: Annotated[dict[str, Any], Body()],
+        override: Annotated[str | None, Query(min_length=1, max_length=1000)] = None,
+    ) -> dict[str, Any]:
+        """Start a rollout by a plan; `override` is the reason to start it though a gate refuses the challenger."""
         now = datetime.now(UTC)
-        return rollouts.start(control, Plan.parse(plan), companion.registry, actor=_ACTOR, now=now).to_dict()
+        started = rollouts.start(
+            control, Plan.parse(plan), companion.registry, actor=_ACTOR, now=now, override=override
+        )
+        return started.to_dict()
 
     @router.get("/{rollout_id}")
     def show_rollout(rollout_id: str) -> dict[str, Any]:

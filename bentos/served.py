@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bentos.errors import AmbiguousModelError, ModelNotServedError, NotReadyError
 from inference.batching import Batcher
-from rollout.assignment import hash_unit, threshold
+from rollout.assignment import Cohort, cohort, hash_unit, threshold
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -19,6 +19,7 @@ class Variant:
     name: str | None
     version: str
     batcher: Batcher
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +47,23 @@ class Served:
         """Whether any unit is assigned to the challenger."""
         return self._width > 0
 
-    def variant_for(self, unit: str | None) -> Variant:
-        """Return the variant that serves `unit`; without a unit it is the champion."""
-        if unit is None or self.challenger is None or hash_unit(self.salt, unit) >= self._width:
-            return self.champion
-        return self.challenger
+    def variants(self) -> tuple[Variant, ...]:
+        """Return the loaded variants, the champion first."""
+        return (self.champion,) if self.challenger is None else (self.champion, self.challenger)
+
+    def assign(self, unit: str | None) -> tuple[Variant, Cohort | None]:
+        """Return the variant that serves `unit`, and where the unit stands in the comparison.
+
+        Without a unit, or where nothing is split, the champion serves and there is no comparison.
+        """
+        if unit is None or self.challenger is None or not self._width:
+            return self.champion, None
+        assigned = cohort(hash_unit(self.salt, unit), self.weight_bp)
+        return (self.challenger if assigned is Cohort.CHALLENGER else self.champion), assigned
 
     def only_champion(self) -> Served:
         """Return this model with all units served by the champion."""
-        return Served(self.model, self.epoch, self.champion, self.challenger, 0, self.salt, self.rollout_id)
+        return replace(self, weight_bp=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,8 @@ def find(models: Mapping[str, Served], reference: str | None, version: str | Non
     if served is not None and version is None:
         return Target(served)
     name, at, alias = reference.partition("@")
+    if at and version is not None:
+        raise ModelNotServedError(f"{reference}/{version}")
     if version is None and not at:
         name, _, version = reference.partition("/")
     served = models.get(name)
@@ -90,7 +101,7 @@ def find(models: Mapping[str, Served], reference: str | None, version: str | Non
         if not models:
             raise NotReadyError("no model is loaded yet; /readyz says why")
         raise ModelNotServedError(reference)
-    for variant in (served.champion, served.challenger):
-        if variant is not None and (variant.name == alias if at else variant.version == version):
-            return Target(served, Variant(None, variant.version, variant.batcher))
+    for variant in served.variants():
+        if (variant.name == alias) if at else (variant.version == version):
+            return Target(served, replace(variant, name=None))
     raise ModelNotServedError(reference if at or version is None else f"{name}/{version}")

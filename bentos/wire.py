@@ -122,6 +122,15 @@ def parse_json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         if b"NaN" in body or b"Infinity" in body:
-            with contextlib.suppress(ValueError, RecursionError):
-                return json.loads(body)
+            # What orjson cannot write (half a surrogate, too deep a nest) could be neither answered nor logged.
+            with contextlib.suppress(ValueError, RecursionError, orjson.JSONEncodeError):
+                value = json.loads(body, parse_int=_integer)
+                orjson.dumps(value)
+                return value
         raise MalformedRequestError(f"the body is not JSON: {error.msg} at byte {error.pos}") from None
+
+
+def _integer(digits: str) -> int | float:
+    """Return an integer as orjson reads it: a float where it does not fit 64 bits."""
+    value = int(digits)
+    return value if -(2**63) <= value < 2**64 else float(digits)

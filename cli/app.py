@@ -10,8 +10,9 @@ from rich.markup import escape
 
 from bentos import telemetry
 from cli import bias_test, demo, doctor, models, rollout, serve, train
-from cli.failures import exit_status, is_ours
+from cli.failures import exit_status, one_line
 from cli.output import console
+from database.home import keep_files_private
 
 app = typer.Typer(
     name="fairmind",
@@ -32,15 +33,16 @@ def options(
 
 
 def main() -> None:
-    """Run the command; an error of ours is one line, with its exit status."""
+    """Run the command; an error is one line, with its exit status."""
     telemetry.switch_off()
+    keep_files_private()
     try:
         app()
     except KeyboardInterrupt:
         console.print("interrupted")
         sys.exit(130)
     except Exception as error:
-        if "--debug" in sys.argv or not is_ours(error):
+        if "--debug" in sys.argv:
             raise
-        console.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        console.print(f"[red]error:[/red] {escape(one_line(error))}", soft_wrap=True)
         sys.exit(exit_status(error))

@@ -87,7 +87,7 @@ def _favourable(given: str | None, version: ModelVersion, classes: tuple[Any, ..
         trained = version.tags.get("fairmind.favourable")
         if trained is None:
             raise UsageError(f"say which label is favourable: --favourable, one of {', '.join(map(str, classes))}")
-        console.print(f"favourable label: {trained} (as trained)")
+        console.print(f"assumed: {trained} is the favourable label, as in training; --favourable says otherwise")
         return json.loads(trained)
     for label in classes:
         if str(label) == given:

@@ -43,16 +43,14 @@ def running(
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end; after half a minute it is killed, with what it started."""
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            signal_group(process, signal.SIGKILL)
-        process.wait(_STOP_SECONDS)
+    """Ask the process to end, kill it after half a minute; what it started and left behind is killed too."""
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        signal_group(process, signal.SIGKILL)
+    process.wait(_STOP_SECONDS)
 
 
 def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

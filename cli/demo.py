@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,9 +19,9 @@ from cli.output import console
 if TYPE_CHECKING:
     from cli.context import Context
     from cli.demo_traffic import Answered
+    from training.config import TrainingConfig
     from training.train import TrainedVersion
 
-MODEL = "employment"
 _CONFIG = Path(__file__).resolve().parent.parent / "training" / "configs" / "employment.yaml"
 _WEIGHT = 0.2
 _PEOPLE = 4_000
@@ -46,40 +47,39 @@ def demo(
     from cli.demo_service import bias_tests, split
     from cli.demo_traffic import post_outcomes
     from cli.serve import serve_command
+    from training.config import TrainingConfig
 
     began = time.monotonic()
     context = open_context()
+    config = TrainingConfig.from_yaml(_CONFIG)
     logs = context.home.root / "logs"
     http_port = port or free_port(context.settings.serving.port)
     mlflow_port = free_port(_MLFLOW_PORT)
     url, mlflow_url = f"http://127.0.0.1:{http_port}", f"http://127.0.0.1:{mlflow_port}"
     with ExitStack() as stack:
         with _step("train two versions on the people of 2015"):
-            versions = _train(context)
+            versions = _train(context, config)
         print_versions(versions)
         with _step("promote: the first version serves, the second challenges it"):
             _promote(context, versions)
-        with _step(f"serve with BentoML, {_WORKERS} workers"):
+        with _step(f"serve with BentoML, {_WORKERS} workers, and open MLflow"):
             command, environment = serve_command(port=http_port, grpc_port=grpc_port, workers=_WORKERS)
             server = stack.enter_context(running("the server", command, environment, logs / "server.log"))
-            wait_until("the server", server, logs / "server.log", lambda: answers(f"{url}/readyz"), _READY_SECONDS)
-        command = _mlflow_command(context, mlflow_port)
-        environment = os.environ | {
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"
-        }  # nothing here needs its six workers
-        mlflow = stack.enter_context(running("MLflow", command, environment, logs / "mlflow.log"))
+            command, environment = _mlflow_command(context, mlflow_port)
+            mlflow = stack.enter_context(running("MLflow", command, environment, logs / "mlflow.log"))
+            for name, process, address in (
+                ("server", server, f"{url}/readyz"),
+                ("mlflow", mlflow, f"{mlflow_url}/health"),
+            ):
+                wait_until(name, process, logs / f"{name}.log", partial(answers, address), _READY_SECONDS)
         with _step(f"split: {_WEIGHT:.0%} of the people go to the challenger"):
-            rollout_id = split(url, MODEL, _WEIGHT, workers=_WORKERS)
+            rollout_id = split(url, config.name, _WEIGHT, workers=_WORKERS)
         since = datetime.now(UTC)
         with _step(f"send {_PEOPLE:,} people of 2016 to 2018, one request each"):
-            answered, seconds = _send(context, url)
+            answered, seconds = _send(context, config, url)
         with _step("post what became of them, and test both variants for bias through the endpoint"):
             post_outcomes(url, answered)
-            tests = bias_tests(url, MODEL, since)
-        with _step("open MLflow"):
-            wait_until(
-                "MLflow", mlflow, logs / "mlflow.log", lambda: answers(f"{mlflow_url}/health"), _READY_SECONDS
-            )
+            tests = bias_tests(url, config, since)
         print_result(answered, seconds, _WEIGHT, tests)
         print_urls(url, mlflow_url, rollout_id)
         console.print(f"done in {time.monotonic() - began:.0f} s")
@@ -100,14 +100,12 @@ def _step(what: str) -> Iterator[None]:
     console.print(f"[green]✓[/green] {what} [dim]({time.monotonic() - began:.1f} s)[/dim]")
 
 
-def _train(context: Context) -> list[TrainedVersion]:
-    from training.config import TrainingConfig
+def _train(context: Context, config: TrainingConfig) -> list[TrainedVersion]:
     from training.train import train
 
     def tell(what: str, fraction: float) -> None:
         console.print(f"  [dim]{fraction:4.0%}[/dim] {what}")
 
-    config = TrainingConfig.from_yaml(_CONFIG)
     return train(config, store=context.tracking, data_folder=context.home.data, progress=tell)
 
 
@@ -116,7 +114,7 @@ def _promote(context: Context, versions: list[TrainedVersion]) -> None:
     from rollout.rollouts import abort, active_rollout
 
     now = datetime.now(UTC)
-    left_over = active_rollout(context.control, MODEL)
+    left_over = active_rollout(context.control, versions[0].name)
     if left_over is not None:
         abort(context.control, left_over.id, reason="a new demo began", now=now)
     for version, alias in zip(versions, ("champion", "challenger"), strict=True):
@@ -131,22 +129,24 @@ def _promote(context: Context, versions: list[TrainedVersion]) -> None:
         )
 
 
-def _send(context: Context, url: str) -> tuple[list[Answered], float]:
+def _send(context: Context, config: TrainingConfig, url: str) -> tuple[list[Answered], float]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from cli.demo_service import model_columns
     from cli.demo_traffic import later_years, send
 
-    people = later_years(context.home.data, model_columns(url, MODEL), _PEOPLE)
+    people = later_years(context.home.data, config, model_columns(url, config.name), _PEOPLE)
     bars = (TextColumn("  people"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*bars, console=console, transient=True) as bar:
         task = bar.add_task("people", total=len(people))
         began = time.perf_counter()
-        answered = send(url, MODEL, people, lambda count: bar.advance(task, count))
+        answered = send(url, config.name, people, lambda count: bar.advance(task, count))
     return answered, time.perf_counter() - began
 
 
-def _mlflow_command(context: Context, port: int) -> list[str]:
+def _mlflow_command(context: Context, port: int) -> tuple[list[str], dict[str, str]]:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", "1", "--backend-store-uri", context.tracking_uri]
-    return [*command, "--artifacts-destination", str(context.home.artifacts)]
+    command += ["--artifacts-destination", str(context.home.artifacts)]
+    # Its job runner starts six more processes, for jobs that nothing here submits.
+    return command, os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

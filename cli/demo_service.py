@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from cli.demo_traffic import PROTECTED
+if TYPE_CHECKING:
+    from training.config import TrainingConfig
 
 _TIMEOUT = 60.0
 _FOLLOW_SECONDS = 30.0
-_GATED, _SHOWN = PROTECTED
-_TOLERANCES = ("equal_opportunity_difference", "equalized_odds_difference")
-_AT_MOST = 0.10
 
 
 class SplitNotFollowedError(Exception):
@@ -50,21 +48,19 @@ def split(url: str, model: str, weight: float, *, workers: int) -> str:
     return rollout_id
 
 
-def bias_tests(url: str, model: str, since: datetime) -> dict[str, dict[str, Any]]:
-    """Return the bias test of each variant on the traffic served since then."""
-    tolerances = [
-        {"metric": metric, "attribute": attribute, "at_most": _AT_MOST, "gating": attribute == _GATED}
-        for attribute in PROTECTED
-        for metric in _TOLERANCES
-    ]
+def bias_tests(url: str, config: TrainingConfig, since: datetime) -> dict[str, dict[str, Any]]:
+    """Return the bias test of each variant on the traffic served since then, by the gates it was trained with."""
+    gates = config.gates
     tests = {}
     for variant in ("champion", "challenger"):
         body = {
-            "model": model,
-            "favourable": 1,
-            "protected": list(PROTECTED),
+            "model": config.name,
+            "favourable": config.favourable,
+            "protected": list(config.protected),
             "window": {"since": since.isoformat(), "variant": variant},
-            "policy": {"tolerances": tolerances},
+            "policy": gates.bias_policy.model_dump(mode="json"),
+            "alpha": gates.alpha,
+            "minimum_rows": gates.minimum_rows,
         }
         answer = httpx.post(f"{url}/bias_test", json=body, timeout=_TIMEOUT, trust_env=False)
         tests[variant] = answer.raise_for_status().json()

@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from sources.named import CensusPart, census_employment
 
-PROTECTED = ("SEX", "RAC1P")
-LABEL = "employed"
+if TYPE_CHECKING:
+    from training.config import TrainingConfig
+
 _AT_ONCE = 16
 _OUTCOMES_AT_ONCE = 5_000
 _CATCH_UP_SECONDS = 30.0
@@ -46,8 +47,11 @@ class Answered:
     seconds: float
 
 
-def later_years(data_folder: Path, columns: list[str], count: int) -> list[Person]:
-    """Return people of 2016 to 2018, drawn with a fixed seed, with the columns the model takes."""
+def later_years(data_folder: Path, config: TrainingConfig, columns: list[str], count: int) -> list[Person]:
+    """Return people of 2016 to 2018, drawn with a fixed seed, with the columns the model takes.
+
+    The label and the protected attributes are those that the model was trained and measured with.
+    """
     rows = census_employment(CensusPart.LATER_YEARS).read(data_folder)
     labels = census_employment(CensusPart.LATER_LABELS).read(data_folder)
     drawn = rows.merge(labels, on="id").sample(n=count, random_state=0)
@@ -56,9 +60,9 @@ def later_years(data_folder: Path, columns: list[str], count: int) -> list[Perso
             instance={
                 "features": {column: row[column] for column in columns},
                 "unit": f"person-{row['id']}",
-                "protected": {name: row[name] for name in PROTECTED},
+                "protected": {name: row[name] for name in config.protected},
             },
-            outcome=int(row[LABEL]),
+            outcome=int(row[config.label]),
         )
         for row in drawn.to_dict("records")
     ]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from cli.failures import FAILED
 from cli.output import emit_json, results, table
@@ -40,7 +41,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
         shown = table("Doctor", "", "check", "detail")
         for row in found:
             shown.add_row(
-                "[green]ok[/green]" if row["ok"] else "[red]amiss[/red]", str(row["check"]), str(row["detail"])
+                "[green]ok[/green]" if row["ok"] else "[red]amiss[/red]",
+                str(row["check"]),
+                escape(str(row["detail"])),
             )
         results.print(shown)
     if not all(row["ok"] for row in found):
@@ -51,7 +54,7 @@ def _server(url: str) -> str:
     import httpx
 
     try:
-        answer = httpx.get(f"{url}/readyz", timeout=2)
+        answer = httpx.get(f"{url}/readyz", timeout=2, trust_env=False)
     except httpx.HTTPError:
         raise ConnectionError(f"nothing answers at {url}; start it with `fairmind serve`") from None
     problems = answer.json().get("problems", {})

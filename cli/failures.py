@@ -49,11 +49,22 @@ class UsageError(Exception):
 
 def is_ours(error: BaseException) -> bool:
     """Return whether the error was raised on purpose by one of our packages, so that one line says it all."""
-    return type(error).__module__.split(".", 1)[0] in _PACKAGES
+    return any(kind.__module__.split(".", 1)[0] in _PACKAGES for kind in type(error).__mro__)
+
+
+def one_line(error: BaseException) -> str:
+    """Return what a person is told of an error: our own words, or the kind of another's and its first line."""
+    if is_ours(error):
+        return " ".join(line.strip() for line in str(error).splitlines())  # some quote another's, e.g. a YAML error
+    said = str(error).strip().splitlines()
+    what = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+    return f"{what}; run again with --debug for the traceback"
 
 
 def exit_status(error: BaseException) -> int:
-    """Return the exit status of a command that ended with one of our errors."""
+    """Return the exit status of a command that ended with an error; those that are not ours are failures."""
+    if not is_ours(error):
+        return FAILED
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & _REFUSALS:
         return REFUSED

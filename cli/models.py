@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from cli.output import console, emit_json, results, table
 
@@ -39,7 +40,7 @@ def list_models(as_json: Json = False) -> None:
         serving = model["serving"] or {}
         for version in model["versions"]:
             shown.add_row(
-                f"{model['name']}/{version['version']}",
+                escape(f"{model['name']}/{version['version']}"),
                 ", ".join(version["aliases"]) or "-",
                 _gate_summary(version["gates"]),
                 version["created_at"][:16].replace("T", " "),
@@ -60,12 +61,12 @@ def show(reference: Ref, as_json: Json = False) -> None:
     if as_json:
         emit_json(version)
         return
-    shown = table(f"{version['name']}/{version['version']}", "", "")
+    shown = table(escape(f"{version['name']}/{version['version']}"), "", "")
     for key in ("aliases", "created_at", "run_id", "digest"):
         value = version[key]
         shown.add_row(key, ", ".join(value) if isinstance(value, list) else str(value))
     for key, value in sorted(version["tags"].items()):
-        shown.add_row(key, value)
+        shown.add_row(escape(key), escape(value))
     results.print(shown)
     print_gates(version["gates"])
 
@@ -109,7 +110,7 @@ def promote(
     if promotion.overridden:
         console.print("[yellow]a gate refused; your override is recorded on the version[/yellow]")
     before = f", was version {previous.version}" if previous else ""
-    results.print(f"{promotion.version.name}@{alias} is version {promotion.version.version}{before}")
+    results.print(f"{promotion.version.name}@{alias} is version {promotion.version.version}{before}", markup=False)
 
 
 @app.command()
@@ -123,7 +124,7 @@ def rollback(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: Json
     if as_json:
         emit_json({"name": name, "version": promotion.version.version})
         return
-    results.print(f"{name}@champion is version {promotion.version.version} again")
+    results.print(f"{name}@champion is version {promotion.version.version} again", markup=False)
 
 
 def print_gates(gates: Any) -> None:
@@ -135,7 +136,7 @@ def print_gates(gates: Any) -> None:
     for gate in sorted(gates, key=lambda gate: (gate["verdict"] == "pass", not gate["gating"])):
         shown.add_row(
             gate["metric"],
-            gate["attribute"] or "-",
+            escape(gate["attribute"] or "-"),
             "-" if gate["value"] is None else f"{gate['value']:.4f}",
             f"{gate['limit']:g}",
             _coloured(gate["verdict"]),

@@ -26,6 +26,6 @@ def table(title: str, *columns: str) -> Table:
     made = Table(
         title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
     )
-    for column in columns:
-        made.add_column(column)
+    for position, column in enumerate(columns):
+        made.add_column(column, no_wrap=position == 0)  # what a row is called is copied into the next command
     return made

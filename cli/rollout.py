@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from cli.output import emit_json, results, table
 
@@ -27,16 +28,26 @@ def register(root: typer.Typer) -> None:
 
 
 @app.command()
-def start(plan: Annotated[Path, typer.Argument(metavar="PLAN.yaml")], as_json: Json = False) -> None:
+def start(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN.yaml")],
+    override: Annotated[str | None, typer.Option(help="Why, although a gate refuses; recorded.")] = None,
+    as_json: Json = False,
+) -> None:
     """Start a rollout: units are assigned anew, the challenger gets the plan's share."""
     from cli.context import open_context
     from rollout.plan import Plan
     from rollout.rollouts import start as start_rollout
 
     context = open_context()
-    loaded = Plan.load(plan)
-    now = datetime.now(UTC)
-    _show([start_rollout(context.control, loaded, context.registry, actor=context.actor, now=now)], as_json)
+    started = start_rollout(
+        context.control,
+        Plan.load(plan),
+        context.registry,
+        actor=context.actor,
+        now=datetime.now(UTC),
+        override=override,
+    )
+    _show([started], as_json)
 
 
 @app.command("list")
@@ -131,11 +142,11 @@ def _show(rollouts: Sequence[Rollout], as_json: bool) -> None:
     for rollout in rollouts:
         shown.add_row(
             rollout.id,
-            rollout.model,
+            escape(rollout.model),
             rollout.state,
             rollout.champion_version,
             rollout.challenger_version,
             f"{rollout.weight:.2%}",
-            rollout.reason or "-",
+            escape(rollout.reason or "-"),
         )
     results.print(shown)

@@ -20,8 +20,10 @@ def register(root: typer.Typer) -> None:
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="HTTP port.")] = None,
-    grpc_port: Annotated[int | None, typer.Option("--grpc-port", help="gRPC port; gRPC is not served yet.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="HTTP port.")] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option("--grpc-port", min=1, max=65535, help="gRPC port; gRPC is not served yet.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Serving processes.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Serve beyond loopback without API keys.")] = False,
 ) -> None:

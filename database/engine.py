@@ -1,4 +1,7 @@
-"""Engines, made here and nowhere else, and the two statements dialects spell differently."""
+"""Engines, made here and nowhere else, and the two statements dialects spell differently.
+
+No engine puts the parameters of a statement into its errors: feature values and outcomes are among them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -21,7 +25,7 @@ def sqlite_engine(path: Path) -> Engine:
     because another writer came first. Use `reading` for queries, which block nobody.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{path}")
+    engine = create_engine(f"sqlite:///{path}", hide_parameters=True, json_deserializer=_from_json)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -29,7 +33,7 @@ def sqlite_engine(path: Path) -> Engine:
 
 def server_engine(url: str) -> Engine:
     """Return an engine on a database server; a connection found dead is replaced, not reported."""
-    return create_engine(url, pool_pre_ping=True)
+    return create_engine(url, pool_pre_ping=True, hide_parameters=True)
 
 
 @contextmanager
@@ -44,6 +48,11 @@ def insert_or_ignore(engine: Engine, table: Table) -> Insert:
     if engine.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _from_json(value: Any) -> Any:
+    """Return the value of a JSON column; SQLite keeps a bare number as a number, not as text."""
+    return value if isinstance(value, int | float) else orjson.loads(value)
 
 
 def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:

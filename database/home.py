@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def keep_files_private() -> None:
+    """Make what this process and its children write readable by its owner only, wherever the home lies.
+
+    For the entry points of processes: a home that somebody made before may be open to all, and what is in it
+    (features, protected attributes, outcomes) is for nobody else's eyes.
+    """
+    os.umask(0o077)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,6 @@ from inference.signature import Column, ColumnType, Signature
 if TYPE_CHECKING:
     import pandas as pd
 
-_NONE: Final = type(None)
-_ACCEPTED: Final[Mapping[ColumnType, frozenset[type]]] = {
-    ColumnType.DOUBLE: frozenset({float, int}),
-    ColumnType.LONG: frozenset({int}),
-    ColumnType.BOOLEAN: frozenset({bool}),
-    ColumnType.STRING: frozenset({str}),
-}
 _EXPECTED: Final[Mapping[ColumnType, str]] = {
     ColumnType.DOUBLE: "a number",
     ColumnType.LONG: "an integer",
@@ -106,28 +99,24 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
 
 
 def _decode(column: Column, values: list[Any]) -> NDArray[Any]:
-    types = set(map(type, values))
-    has_missing = _NONE in types
-    if not types <= _ACCEPTED[column.type] and not (has_missing and types - {_NONE} <= _ACCEPTED[column.type]):
+    if not column.accepted_types.issuperset(map(type, values)):
         _refuse_types(column, values)
-    if has_missing and not column.nullable:
-        raise SignatureMismatchError("is required and may not be null", column=column.name, row=values.index(None))
-    if column.categories is not None:
-        _check_categories(column, values)
-    match column.type:
-        case ColumnType.DOUBLE:
-            return _doubles(column, values)
-        case ColumnType.STRING:
-            strings = np.empty(len(values), dtype=object)
-            strings[:] = values
-            return strings
-        case ColumnType.LONG:
-            for row, value in enumerate(values):
-                if not _LONG_MIN <= value <= _LONG_MAX:
-                    raise SignatureMismatchError("does not fit 64 bits", column=column.name, row=row)
-            return np.array(values, dtype=np.int64)
-        case ColumnType.BOOLEAN:
-            return np.array(values, dtype=np.bool_)
+    if column.known_values is not None and not column.known_values.issuperset(values):
+        row = next(index for index, value in enumerate(values) if value not in column.known_values)
+        raise SignatureMismatchError("is a category the model does not know", column=column.name, row=row)
+    kind = column.type
+    if kind is ColumnType.STRING:
+        strings = np.empty(len(values), dtype=object)
+        strings[:] = values
+        return strings
+    if kind is ColumnType.DOUBLE:
+        return _doubles(column, values)
+    if kind is ColumnType.BOOLEAN:
+        return np.array(values, dtype=np.bool_)
+    for row, value in enumerate(values):
+        if not _LONG_MIN <= value <= _LONG_MAX:
+            raise SignatureMismatchError("does not fit 64 bits", column=column.name, row=row)
+    return np.array(values, dtype=np.int64)
 
 
 def _doubles(column: Column, values: list[Any]) -> NDArray[np.float64]:
@@ -161,18 +150,10 @@ def _is_double(value: int) -> bool:
     return True
 
 
-def _check_categories(column: Column, values: list[Any]) -> None:
-    known = set(column.categories or ())
-    if column.nullable:
-        known.add(None)  # type: ignore[arg-type]  # a missing value is no unknown category
-    if not known.issuperset(values):
-        row = next(index for index, value in enumerate(values) if value not in known)
-        raise SignatureMismatchError("is a category the model does not know", column=column.name, row=row)
-
-
 def _refuse_types(column: Column, values: list[Any]) -> None:
-    accepted = _ACCEPTED[column.type] | {_NONE}
-    row = next(index for index, value in enumerate(values) if type(value) not in accepted)
+    row = next(index for index, value in enumerate(values) if type(value) not in column.accepted_types)
+    if values[row] is None:
+        raise SignatureMismatchError("is required and may not be null", column=column.name, row=row)
     given = {
         bool: "true/false",
         str: "a string",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from functools import cached_property
-from typing import Self
+from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -17,6 +19,14 @@ class ColumnType(StrEnum):
     LONG = "long"  # int64; has no missing value
     BOOLEAN = "boolean"  # bool_; has no missing value
     STRING = "string"  # object array of str; a missing value is None
+
+
+_PYTHON_TYPES: Final[Mapping[ColumnType, tuple[type, ...]]] = {
+    ColumnType.DOUBLE: (float, int),
+    ColumnType.LONG: (int,),
+    ColumnType.BOOLEAN: (bool,),
+    ColumnType.STRING: (str,),
+}
 
 
 class Column(BaseModel):
@@ -32,6 +42,19 @@ class Column(BaseModel):
     type: ColumnType
     nullable: bool = False
     categories: tuple[str | bool, ...] | None = None
+
+    @cached_property
+    def accepted_types(self) -> frozenset[builtins.type]:
+        """The Python types a decoded value may have; None's among them where a missing value has an answer."""
+        missing = {type(None)} if self.nullable else set()
+        return frozenset({*_PYTHON_TYPES[self.type], *missing})
+
+    @cached_property
+    def known_values(self) -> frozenset[str | bool | None] | None:
+        """The values the pipeline was fitted on, where it refuses others; a missing value is no unknown one."""
+        if self.categories is None:
+            return None
+        return frozenset({*self.categories, None} if self.nullable else self.categories)
 
 
 class Task(StrEnum):

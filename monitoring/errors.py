@@ -2,7 +2,7 @@
 
 MonitoringError
 ├── SpoolFullError            the local log may not grow further; nothing is served that cannot be logged
-└── InvalidOutcomeError       an outcome names no prediction, or nothing at all
+└── LogUnavailableError       the local log cannot be written
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class SpoolFullError(MonitoringError):
         )
 
 
-class InvalidOutcomeError(MonitoringError):
-    """An outcome names no prediction; `position` is its place in the list sent."""
+class LogUnavailableError(MonitoringError):
+    """The local log cannot be written; `reason` is what the system said."""
 
-    def __init__(self, position: int, reason: str) -> None:
-        self.position = position
-        super().__init__(f"outcome {position}: {reason}")
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the prediction log cannot be written ({reason}); see to the disk of FAIRMIND_HOME/spool")

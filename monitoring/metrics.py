@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from typing import TypeVar, cast
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+Metric = TypeVar("Metric", Counter, Histogram)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _WAITS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0)
@@ -84,6 +88,29 @@ class ServingMetrics:
             registry=registry,
         )
 
+        self._children: dict[tuple[object, ...], Counter | Histogram] = {}
+
+    def request(self, model: str, protocol: str, code: str) -> None:
+        """Count an answered request."""
+        self._child(self.requests, model, protocol, code).inc()
+
+    def predicted(self, model: str, variant: str, protocol: str, rows: int, seconds: float) -> None:
+        """Count predicted rows and the seconds their request took."""
+        self._child(self.predictions, model, variant).inc(rows)
+        self._child(self.duration, model, variant, protocol).observe(seconds)
+
+    def logged(self, outcome: str, rows: int) -> None:
+        """Count rows of the prediction log: spooled, written, quarantined or lost."""
+        self._child(self.log_rows, outcome).inc(rows)
+
+    def _child(self, metric: Metric, *labels: str) -> Metric:
+        """Return a labelled child, looked up in the client library once: its own look-up is most of the cost."""
+        key = (metric, *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return cast("Metric", child)
+
     def for_model(self, model: str) -> ModelMetrics:
         """Return the batch metrics of one model."""
         return ModelMetrics(self, model)
@@ -108,13 +135,19 @@ class StateMetrics:
         )
         self.lag = Gauge(
             "fairmind_prediction_log_lag_seconds",
-            "Seconds since the spool was last found empty.",
+            "Age of the oldest prediction that is not in the database yet; 0 where all are.",
             registry=self.registry,
         )
 
 
 def exposition(state: StateMetrics, worker_files: Path) -> bytes:
-    """Return the text exposition of the state gauges and of all workers' files together."""
+    """Return the text exposition of the state gauges and of all workers' files together.
+
+    What processes counted stays when they die; gauges of what they hold, a queue, go with them.
+    """
+    for process in {path.stem.rpartition("_")[2] for path in worker_files.glob("gauge_live*_*.db")}:
+        if process.isdecimal() and not _is_alive(int(process)):
+            mark_process_dead(process, str(worker_files))  # type: ignore[no-untyped-call]
     workers = CollectorRegistry()
     MultiProcessCollector(workers, path=str(worker_files))  # type: ignore[no-untyped-call]
     return generate_latest(state.registry) + generate_latest(workers)
@@ -129,3 +162,21 @@ def process_metrics(folder: Path) -> ServingMetrics:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     return ServingMetrics(REGISTRY)
+
+
+def prune_metrics(run: Path, own: Path) -> None:
+    """Remove the folders `metrics-<supervisor>` in `run` whose supervisor is gone; `own` stays in any case."""
+    for folder in run.glob("metrics-*"):
+        supervisor = folder.name.removeprefix("metrics-")
+        if folder != own and supervisor.isdecimal() and not _is_alive(int(supervisor)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # it is another user's
+    return True

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
 
-import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Engine, Select, select
+from sqlalchemy import Engine
 
 from database.engine import insert_or_ignore
-from monitoring.tables import OUTCOME, PREDICTION, PROTECTED_ATTRIBUTE
+from monitoring.known_outcomes import KnownOutcomes, Name, Told
+from monitoring.tables import OUTCOME, PROTECTED_ATTRIBUTE
+
+Long = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""An integer of 64 bits; a larger one is read as a float, as everywhere in a request."""
+Text = Annotated[str, Field(max_length=200)]
 
 
 class Outcome(BaseModel):
@@ -24,14 +27,14 @@ class Outcome(BaseModel):
     the request.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     prediction_id: str | None = Field(default=None, max_length=80)
-    model: str | None = Field(default=None, max_length=200)
-    id: str | None = Field(default=None, max_length=200)
-    outcome: bool | int | float | str
+    model: Text | None = None
+    id: Text | None = None
+    outcome: bool | Long | float | str
     observed_at: AwareDatetime | None = None
-    protected: dict[str, str | None] | None = None
+    protected: dict[Text, Text | None] | None = None
 
     @model_validator(mode="after")
     def _names_a_prediction(self) -> Self:
@@ -43,10 +46,40 @@ class Outcome(BaseModel):
             raise ValueError("protected attributes need the prediction_id")
         return self
 
+    @model_validator(mode="after")
+    def _can_be_stored(self) -> Self:
+        if not all(map(_is_storable, self._texts())):
+            raise ValueError("text may hold neither half of a surrogate pair nor U+0000")
+        return self
+
+    def _texts(self) -> Iterator[str]:
+        for value in (self.prediction_id, self.model, self.id, self.outcome):
+            if isinstance(value, str):
+                yield value
+        for name, group in (self.protected or {}).items():
+            yield name
+            yield group or ""
+
+    @property
+    def name(self) -> Name:
+        """What the outcome calls its prediction: (None, prediction id) or (model, the caller's id)."""
+        if self.prediction_id is not None:
+            return None, self.prediction_id
+        return self.model, self.id or ""
+
+    @property
+    def told(self) -> Told:
+        """What the outcome says; 1 and 1.0 are the same label, true is another."""
+        return isinstance(self.outcome, bool), self.outcome, self.observed_at
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a list of outcomes: `unmatched` name none the log holds yet, and are kept."""
+    """What became of a list of outcomes.
+
+    `repeated` said what the log says already, or were corrected further down in the list; `unmatched` name no
+    prediction that the log holds yet, and are kept.
+    """
 
     accepted: int
     repeated: int
@@ -54,39 +87,42 @@ class Receipt:
 
 
 def keep(engine: Engine, outcomes: Sequence[Outcome], received_at: datetime) -> Receipt:
-    """Store outcomes; sending one twice changes nothing, and one that comes before its prediction waits for it."""
-    rows = {key: _row(outcome, key, received_at) for outcome in outcomes for key in (_key(outcome),)}
+    """Store outcomes; one that comes before its prediction waits for it.
+
+    An outcome that says the same as the latest one of its prediction (outcome and `observed_at`) is a repeat and
+    changes nothing; any other is the prediction's outcome from now on, also where it takes a correction back. Of
+    several outcomes of one prediction in a list only the last counts: [1, 0] stores 0, and sending [1, 0] again
+    changes nothing. Lists sent one after the other are corrections: of [1] and then [0] the 0 counts, and [1] sent
+    once more, even as a late repetition, makes it 1 again.
+    """
     attributes = [
         {"prediction_id": outcome.prediction_id, "attribute": name, "value": value}
         for outcome in outcomes
         for name, value in (outcome.protected or {}).items()
     ]
-    inserted = 0
     with engine.begin() as connection:
-        for row in rows.values():
-            inserted += connection.execute(insert_or_ignore(engine, OUTCOME), row).rowcount
+        known = KnownOutcomes(connection, {outcome.name for outcome in outcomes})
+        last: dict[Name, Outcome] = {}
+        for outcome in outcomes:
+            subject = known.subject(outcome.name)
+            last.pop(subject, None)  # so that the order is that of the outcomes that count
+            last[subject] = outcome
+        news = [outcome for outcome in last.values() if known.add(outcome.name, outcome.told)]
+        if news:
+            connection.execute(OUTCOME.insert(), [_row(outcome, received_at) for outcome in news])
         if attributes:
             connection.execute(insert_or_ignore(engine, PROTECTED_ATTRIBUTE), attributes)
-        unmatched = sum(connection.execute(_matching(outcome)).first() is None for outcome in outcomes)
-    return Receipt(accepted=inserted, repeated=len(outcomes) - inserted, unmatched=unmatched)
+    unmatched = sum(not known.is_matched(outcome.name) for outcome in outcomes)
+    return Receipt(accepted=len(news), repeated=len(outcomes) - len(news), unmatched=unmatched)
 
 
-def _matching(outcome: Outcome) -> Select[tuple[str]]:
-    if outcome.prediction_id is not None:
-        return select(PREDICTION.c.prediction_id).where(PREDICTION.c.prediction_id == outcome.prediction_id)
-    return select(PREDICTION.c.prediction_id).where(
-        PREDICTION.c.model == outcome.model, PREDICTION.c.caller_id == outcome.id
-    )
+def _is_storable(text: str) -> bool:
+    """Return whether every database takes the text: PostgreSQL no U+0000, nobody half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _key(outcome: Outcome) -> str:
-    content = outcome.model_dump(mode="json", exclude={"protected"})
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def _row(outcome: Outcome, key: str, received_at: datetime) -> dict[str, object]:
+def _row(outcome: Outcome, received_at: datetime) -> dict[str, object]:
     return {
-        "key": key,
         "prediction_id": outcome.prediction_id,
         "model": outcome.model,
         "caller_id": outcome.id,

@@ -2,11 +2,13 @@
 
 A record that `append` returned from lies in the kernel's page cache: it survives the worker being killed. The
 shipper (`monitoring.shipper`) moves segments into the database. A worker holds a lock on its open segment; a
-segment without one has lost its writer and will not grow.
+segment without one has lost its writer and will not grow. So that no segment is ever seen before it is locked, it
+gets the name the shipper looks for only then.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import os
@@ -18,9 +20,12 @@ from typing import Any
 
 import orjson
 
-from monitoring.errors import SpoolFullError
+from monitoring.errors import LogUnavailableError, SpoolFullError
 
 SEGMENT_SUFFIX = ".jsonl"
+UNLOCKED_SUFFIX = ".new"
+"""A segment that its worker is about to lock; empty, and no segment yet."""
+
 _SIZE_CHECK_EVERY = 1.0
 
 
@@ -29,8 +34,9 @@ class PredictionRecord:
     """The rows of one request that one model version answered.
 
     `positions` are the rows' places in the request, so that row i's prediction id is `<request_id>-<positions[i]>`;
-    `unit_hashes`, `caller_ids`, `predictions`, `scores`, `features` and `protected` are in that order. `variant` is
-    None when the caller asked for the version by number, which keeps the rows out of every analysis.
+    `unit_hashes`, `cohorts`, `caller_ids`, `predictions`, `scores`, `features` and `protected` are in that order.
+    `variant` is None when the caller asked for the version by number, which keeps the rows out of every analysis. A
+    cohort is one of `rollout.assignment.Cohort`, None for a row without a unit or a model that is not split.
     """
 
     request_id: str
@@ -47,6 +53,7 @@ class PredictionRecord:
     scores: Sequence[float] | None
     features: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
     unit_hashes: Sequence[str | None] | None = None
+    cohorts: Sequence[str | None] | None = None
     caller_ids: Sequence[str | None] | None = None
     protected: Sequence[Mapping[str, str | None] | None] | None = None
 
@@ -68,25 +75,27 @@ class SegmentWriter:
         self._written = 0
         self._others = 0
         self._checked_at = 0.0
-        self._open()
 
     def append(self, records: Sequence[PredictionRecord]) -> None:
         """Write the records of one request in one piece.
 
         Raises:
             SpoolFullError: The spool has reached its bound; nothing was written.
-            OSError: The disk refused (full, gone); a torn line is never shipped.
+            LogUnavailableError: The disk refused (full, gone). No part of a record stays; of several records, the
+                first ones may.
         """
         data = b"".join([orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records])
         if self.waiting_bytes() + len(data) > self._spool_bytes:
+            self.close()  # what is shipped of it no longer waits, but only a closed segment can be removed
             raise SpoolFullError(self._spool_bytes)
-        if self._written and self._written + len(data) > self._segment_bytes:
-            self.close()
-            self._open()
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
-        self._written += len(data)
+        try:
+            if self._written and self._written + len(data) > self._segment_bytes:
+                self.close()
+            if self._file < 0:
+                self._open()
+            self._write(data)
+        except OSError as error:
+            raise LogUnavailableError(error.strerror or type(error).__name__) from error
 
     def waiting_bytes(self) -> int:
         """Return the bytes in the spool; other segments are looked at no more than once a second."""
@@ -97,16 +106,44 @@ class SegmentWriter:
         return self._others + self._written
 
     def close(self) -> None:
-        """Close the segment, which frees it for the shipper to remove."""
+        """Close the segment, which frees it for the shipper to remove; the next record begins another."""
         if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+            file, self._file = self._file, -1
+            self._others += self._written
+            self._written = 0
+            os.close(file)
 
     def _open(self) -> None:
-        name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._sequence)}{SEGMENT_SUFFIX}"
-        self._file = os.open(self._spool / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._written = 0
+        while self._file < 0:
+            name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._sequence)}"
+            unlocked = self._spool / f"{name}{UNLOCKED_SUFFIX}"
+            file = os.open(unlocked, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                unlocked.rename(self._spool / f"{name}{SEGMENT_SUFFIX}")
+            except FileNotFoundError:  # a shipper came first and took it for what a dead worker left behind
+                os.close(file)
+            except OSError:
+                os.close(file)
+                raise
+            else:
+                self._file = file
+
+    def _write(self, data: bytes) -> None:
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(self._file, memoryview(data)[done:])
+        except OSError:
+            # Whole records stay, since the shipper may have read them; the next one must not continue a torn line.
+            self._written += data.rfind(b"\n", 0, done) + 1
+            try:
+                os.ftruncate(self._file, self._written)
+            except OSError:
+                with contextlib.suppress(OSError):  # closing may report the failed write once more
+                    self.close()
+            raise
+        self._written += len(data)
 
 
 def _size(path: Path) -> int:

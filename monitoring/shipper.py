@@ -5,62 +5,108 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import orjson
 from sqlalchemy import Connection, Engine, delete, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError, StatementError
 
 from database.engine import insert_or_ignore, reading
-from monitoring.predictions import SEGMENT_SUFFIX
+from monitoring.predictions import SEGMENT_SUFFIX, UNLOCKED_SUFFIX
+from monitoring.rows import Line, Rows, decode
 from monitoring.tables import FEATURE_BLOCK, PREDICTION, PROTECTED_ATTRIBUTE, SEGMENT
 
 _log = logging.getLogger(__name__)
 _CHUNK_BYTES = 4_000_000
+_SERVED_AT = re.compile(rb'\{"request_id":"[^"]*","served_at":([0-9.eE+]+)')
+_HEAD_BYTES = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """What one look at the spool did: rows inserted, bytes still waiting."""
+    """What was done since the last one: rows inserted, lines put aside; and what still waits.
+
+    `oldest_waiting` is when the oldest record that waits was served, in seconds since 1970; None when none does.
+    """
 
     rows: int
+    quarantined: int
     waiting_bytes: int
+    oldest_waiting: float | None
 
 
 class Shipper:
-    """Ships the segments in `spool`; only one may be at work on a spool at a time (the caller holds a lock)."""
+    """Ships the segments in `spool`; only one may be at work on a spool at a time (the caller holds a lock).
+
+    A line that is no record, or one that the database will never take, is moved to `spool/quarantine/<segment>`
+    and shipping goes on. After a crash in that moment it may be there twice.
+    """
 
     def __init__(self, spool: Path, engine: Engine) -> None:
         spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._spool, self._engine = spool, engine
-        self._offsets: dict[str, int] | None = None
+        self._offsets: dict[str, int] = {}
+        self._knows_offsets = False
+        self._rows = self._quarantined = 0
 
     def ship(self) -> Shipment:
         """Ship all complete lines there are and remove segments that are done and have lost their writer.
 
+        A segment that fails is left for the next call and does not keep those after it from being shipped.
+
         Raises:
-            SQLAlchemyError: The database refused; nothing is lost, the next call tries again.
+            SQLAlchemyError: The database is away or failed; nothing is lost, the next call tries again.
+            OSError: A segment cannot be read, or a line not be put aside; the same.
         """
-        if self._offsets is None:
+        if not self._knows_offsets:
             with reading(self._engine) as connection:
                 self._offsets = {row.name: row.offset for row in connection.execute(select(SEGMENT))}
-        rows = waiting = 0
-        for path in sorted(self._spool.glob(f"*{SEGMENT_SUFFIX}")):
+            self._knows_offsets = True
+        self._remove_unlocked()
+        failed: Exception | None = None
+        for path in self._segments():
             try:
-                rows += self._ship_segment(path, self._offsets)
-            except SQLAlchemyError:
-                self._offsets = None
-                raise
-            if path.exists():
-                waiting += path.stat().st_size - self._offsets.get(path.name, 0)
-        return Shipment(rows, waiting)
+                self._ship_segment(path)
+            except FileNotFoundError:  # another shipper was done with it
+                self._offsets.pop(path.name, None)
+            except (SQLAlchemyError, OSError) as error:
+                if isinstance(error, OperationalError):
+                    raise
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        shipment = Shipment(self._rows, self._quarantined, *self._waiting())
+        self._rows = self._quarantined = 0
+        return shipment
 
-    def _ship_segment(self, path: Path, offsets: dict[str, int]) -> int:
-        rows = 0
+    def oldest_waiting(self) -> float | None:
+        """Return when the oldest record that waits was served, None when none does; needs no database."""
+        return self._waiting()[1]
+
+    def _waiting(self) -> tuple[int, float | None]:
+        found = [_unshipped(path, self._offsets.get(path.name, 0)) for path in self._segments()]
+        times = [served_at for _, served_at in found if served_at is not None]
+        return sum(size for size, _ in found), min(times, default=None)
+
+    def _segments(self) -> list[Path]:
+        return sorted(self._spool.glob(f"*{SEGMENT_SUFFIX}"))
+
+    def _remove_unlocked(self) -> None:
+        """Remove what workers left behind that died before they had locked their new segment."""
+        for path in self._spool.glob(f"*{UNLOCKED_SUFFIX}"):
+            try:
+                file = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            try:
+                if _try_lock(file):
+                    path.unlink(missing_ok=True)
+            finally:
+                os.close(file)
+
+    def _ship_segment(self, path: Path) -> None:
+        offsets = self._offsets
         file = os.open(path, os.O_RDONLY)
         try:
             # Asked before the last read: a writer that is gone now can add nothing after it.
@@ -72,7 +118,9 @@ class Shipper:
                     end = chunk.rfind(b"\n") + 1
                 if not end:
                     break
-                rows += self._insert(path.name, chunk[:end], offset + end)
+                rows, refused = self._store(path.name, chunk[:end], offset + end)
+                self._rows += rows
+                self._quarantined += refused
                 offsets[path.name] = offset + end
             if is_abandoned:
                 torn = os.fstat(file).st_size - offsets.get(path.name, 0)
@@ -86,25 +134,55 @@ class Shipper:
                 offsets.pop(path.name, None)
         finally:
             os.close(file)
-        return rows
 
-    def _insert(self, name: str, lines: bytes, offset: int) -> int:
-        records = [orjson.loads(line) for line in lines.splitlines()]
-        predictions = [row for record in records for row in _prediction_rows(record)]
+    def _store(self, name: str, content: bytes, offset: int) -> tuple[int, int]:
+        """Store lines and how far the segment is shipped; return the rows stored and the lines put aside."""
+        lines = [decode(line) for line in content.split(b"\n")[:-1]]
         with self._engine.begin() as connection:
-            self._insert_all(connection, "prediction", predictions)
-            self._insert_all(connection, "feature_block", [_feature_row(record) for record in records])
-            self._insert_all(
-                connection, "protected", [row for record in records for row in _protected_rows(record)]
-            )
+            rows, refused = self._insert(connection, [line for line in lines if line.rows is not None])
+            refused += [line for line in lines if line.rows is None]
+            if refused:
+                self._quarantine(name, refused)
             connection.execute(delete(SEGMENT).where(SEGMENT.c.name == name))
             connection.execute(SEGMENT.insert(), {"name": name, "offset": offset})
-        return len(predictions)
+        return rows, len(refused)
 
-    def _insert_all(self, connection: Connection, kind: str, rows: list[dict[str, Any]]) -> None:
-        tables = {"prediction": PREDICTION, "feature_block": FEATURE_BLOCK, "protected": PROTECTED_ATTRIBUTE}
-        if rows:
-            connection.execute(insert_or_ignore(self._engine, tables[kind]), rows)
+    def _insert(self, connection: Connection, lines: list[Line]) -> tuple[int, list[Line]]:
+        """Insert records; return the rows inserted, and the lines refused for what they hold, found by halving."""
+        records = [line.rows for line in lines if line.rows is not None]
+        try:
+            with connection.begin_nested():
+                self._insert_all(connection, records)
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
+            if len(lines) == 1:
+                return 0, [Line(lines[0].content, None, type(error).__name__)]
+            half = len(lines) // 2
+            rows, refused = self._insert(connection, lines[:half])
+            more_rows, more_refused = self._insert(connection, lines[half:])
+            return rows + more_rows, refused + more_refused
+        return sum(len(record.predictions) for record in records), []
+
+    def _insert_all(self, connection: Connection, records: list[Rows]) -> None:
+        for table, rows in (
+            (PREDICTION, [row for record in records for row in record.predictions]),
+            (FEATURE_BLOCK, [record.features for record in records]),
+            (PROTECTED_ATTRIBUTE, [row for record in records for row in record.protected]),
+        ):
+            if rows:
+                connection.execute(insert_or_ignore(self._engine, table), rows)
+
+    def _quarantine(self, name: str, lines: list[Line]) -> None:
+        folder = self._spool / "quarantine"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(file, "ab") as stream:
+            stream.writelines(line.content + b"\n" for line in lines)
+        reasons = ", ".join(sorted({line.problem for line in lines}))
+        _log.error(
+            "segment %s: %d records cannot be stored (%s); they are in %s", name, len(lines), reasons, folder
+        )
 
 
 def _try_lock(file: int) -> bool:
@@ -115,46 +193,23 @@ def _try_lock(file: int) -> bool:
     return True
 
 
-def _at(values: list[Any] | None, index: int) -> Any:
-    return None if values is None else values[index]
+def _unshipped(path: Path, offset: int) -> tuple[int, float | None]:
+    """Return the bytes of a segment from `offset` on, and when the first record in them was served."""
+    try:
+        with path.open("rb") as stream:
+            status = os.fstat(stream.fileno())
+            head = os.pread(stream.fileno(), _HEAD_BYTES, offset)
+    except FileNotFoundError:
+        return 0, None
+    if not head:
+        return 0, None
+    match = _SERVED_AT.match(head)
+    return status.st_size - offset, float(match[1]) if match else status.st_mtime
 
 
-def _prediction_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    served_at = datetime.fromtimestamp(record["served_at"], UTC)
-    for index, position in enumerate(record["positions"]):
-        yield {
-            "prediction_id": f"{record['request_id']}-{position}",
-            "request_id": record["request_id"],
-            "served_at": served_at,
-            "model": record["model"],
-            "model_version": record["model_version"],
-            "variant": record["variant"],
-            "epoch": record["epoch"],
-            "rollout_id": record["rollout_id"],
-            "protocol": record["protocol"],
-            "unit_hash": _at(record["unit_hashes"], index),
-            "caller_id": _at(record["caller_ids"], index),
-            "prediction": record["predictions"][index],
-            "score": _at(record["scores"], index),
-            "latency_us": record["latency_us"],
-        }
-
-
-def _feature_row(record: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "request_id": record["request_id"],
-        "model_version": record["model_version"],
-        "variant": record["variant"] or "",
-        "positions": record["positions"],
-        "features": record["features"],
-    }
-
-
-def _protected_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for index, position in enumerate(record["positions"]):
-        for attribute, value in (_at(record["protected"], index) or {}).items():
-            yield {
-                "prediction_id": f"{record['request_id']}-{position}",
-                "attribute": attribute,
-                "value": value,
-            }
+def _is_refusal(error: Exception) -> bool:
+    """Return whether the database will refuse these rows each time, whatever its state."""
+    if isinstance(error, DBAPIError):
+        over_a_limit = str(getattr(error.orig, "sqlstate", "")).startswith("54")  # PostgreSQL calls it operational
+        return isinstance(error, (DataError, IntegrityError)) or over_a_limit
+    return isinstance(error, (StatementError, ValueError, TypeError, OverflowError))  # met while binding values

@@ -29,6 +29,7 @@ PREDICTION = Table(
     Column("rollout_id", String),
     Column("protocol", String, nullable=False),
     Column("unit_hash", String),
+    Column("cohort", String),
     Column("caller_id", String),
     Column("prediction", JSON, nullable=False),
     Column("score", Float),
@@ -59,7 +60,6 @@ OUTCOME = Table(
     "outcome",
     METADATA,
     Column("id", Integer, primary_key=True),
-    Column("key", String, nullable=False, unique=True),
     Column("prediction_id", String),
     Column("model", String),
     Column("caller_id", String),
@@ -69,4 +69,4 @@ OUTCOME = Table(
     Index("outcome_by_prediction", "prediction_id"),
     Index("outcome_by_caller_id", "model", "caller_id"),
 )
-"""Every outcome ever received, corrections too: the one received last counts. `key` makes a repeat harmless."""
+"""Every outcome that said something new, corrections too: of those of a prediction the one received last counts."""

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,16 +33,21 @@ class MlflowRegistry:
     def __init__(
         self, tracking_uri: str, registry_uri: str | None = None, *, timeout_seconds: float = 10.0
     ) -> None:
-        quiet_mlflow()
-        bound_requests(timeout_seconds)
-        from mlflow import MlflowClient
-
-        quiet_mlflow()
         self._tracking_uri, self._registry_uri = tracking_uri, registry_uri or tracking_uri
         self._address = _without_secrets(self._registry_uri)
+        self._timeout_seconds = timeout_seconds
+        self._known: dict[tuple[str, str, int], ModelVersion] = {}
+
+    @cached_property
+    def _client(self) -> Any:
+        """MLflow's client, made on first use: importing it takes seconds, and a database that is away refuses."""
+        quiet_mlflow()
+        bound_requests(self._timeout_seconds)
+        from mlflow import MlflowClient
+
+        quiet_mlflow()  # again: importing MLflow sets its loggers up
         with self._translated(self._address):
-            self._client: Any = MlflowClient(tracking_uri, self._registry_uri)
-        self._known: dict[tuple[str, str], ModelVersion] = {}
+            return MlflowClient(self._tracking_uri, self._registry_uri)
 
     def find(self, reference: Reference) -> ModelVersion:
         """Return the version that `reference` points at now."""
@@ -78,17 +84,21 @@ class MlflowRegistry:
         does not change; its aliases are always those of this call. Tags set later show in `find`.
         """
         pointed: list[ModelVersion] = []
+        kept: dict[tuple[str, str, int], ModelVersion] = {}
         for model in self._models():
             for number, aliases in _by_version(model.aliases).items():
-                known = self._known.get((model.name, number))
+                # A number is given again after its version was deleted, and then the model was updated.
+                key = (model.name, number, model.last_updated_timestamp)
+                known = self._known.get(key)
                 if known is None:
                     try:
                         known = self.find(Reference(model.name, version=number))
                     except ModelNotFoundError:  # deleted between the two calls
                         continue
-                    if known.digest is not None:
-                        self._known[model.name, number] = known
+                if known.digest is not None:
+                    kept[key] = known
                 pointed.append(_with_aliases(known, aliases))
+        self._known = kept
         return sorted(pointed, key=lambda version: (version.name, int(version.version)))
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
@@ -106,7 +116,7 @@ class MlflowRegistry:
         """Set or replace one tag of a version."""
         with self._translated(f"{name}/{version}"):
             self._client.set_model_version_tag(name, version, key, value)
-        self._known.pop((name, version), None)
+        self._known = {key: kept for key, kept in self._known.items() if key[:2] != (name, version)}
 
     def download(self, version: ModelVersion, folder: Path) -> None:
         """Put the version's files into `folder`, which is made when it is missing."""

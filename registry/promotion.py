@@ -47,15 +47,7 @@ def promote(
     """
     version = registry.find(reference)
     before = _holder(registry, version.name, alias)
-    overridden = False
-    try:
-        check_gates(version)
-    except GateRefusedError:
-        if override is None or not override.strip():
-            raise
-        overridden = True
-        _sign(registry, version, OVERRIDE_TAG, actor, now)
-        registry.set_tag(version.name, version.version, f"{OVERRIDE_TAG}.reason", override.strip())
+    overridden = admit(registry, version, override=override, actor=actor, now=now)
     if before is not None and before.version == version.version:
         return Promotion(alias, _again(registry, version), None, overridden)
     _sign(registry, version, PROMOTED_TAG, actor, now)
@@ -83,6 +75,29 @@ def rollback(registry: Registry, name: str, *, actor: str, now: datetime) -> Pro
     registry.set_alias(name, CHAMPION, previous.version)
     registry.delete_alias(name, PREVIOUS_CHAMPION)
     return Promotion(CHAMPION, _again(registry, previous), before)
+
+
+def admit(registry: Registry, version: ModelVersion, *, override: str | None, actor: str, now: datetime) -> bool:
+    """Let a version through its gates, or through an override, which is recorded on it; return whether it took one.
+
+    Raises:
+        GateRefusedError: A gate refuses and there is no override.
+    """
+    try:
+        check_gates(version)
+    except GateRefusedError:
+        if override is None or not override.strip():
+            raise
+    else:
+        return False
+    _sign(registry, version, OVERRIDE_TAG, actor, now)
+    registry.set_tag(version.name, version.version, f"{OVERRIDE_TAG}.reason", override.strip())
+    return True
+
+
+def was_overridden(version: ModelVersion) -> bool:
+    """Return whether somebody overrode the version's gates before, on record."""
+    return f"{OVERRIDE_TAG}.reason" in version.tags
 
 
 def check_gates(version: ModelVersion) -> GateRecord:

@@ -3,8 +3,7 @@
 RolloutError
 ├── RolloutNotFoundError      no rollout has this id
 ├── RolloutConflictError      the rollout moved on, or its model already has an active one
-├── InvalidPlanError          the plan cannot be carried out; says which key is wrong
-└── NotServedError            the model has no serving version
+└── InvalidPlanError          the plan cannot be carried out; says which key is wrong
 """
 
 from __future__ import annotations
@@ -28,14 +27,3 @@ class RolloutConflictError(RolloutError):
 
 class InvalidPlanError(RolloutError):
     """The plan cannot be carried out; says which key is wrong."""
-
-
-class NotServedError(RolloutError):
-    """The model has no serving version."""
-
-    def __init__(self, model: str) -> None:
-        self.model = model
-        super().__init__(
-            f"model '{model}' is not served: give a version the alias 'champion' "
-            f"(`fairmind models promote {model}/<version>`)"
-        )

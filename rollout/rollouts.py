@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from database.engine import reading
+from registry.promotion import admit, was_overridden
 from registry.reference import CHALLENGER, CHAMPION, Reference
 from registry.registry import Registry
 from registry.versions import ModelVersion
@@ -59,10 +60,16 @@ def find(engine: Engine, rollout_id: str) -> Rollout:
         return _rollout(_row(connection, rollout_id))
 
 
-def start(engine: Engine, plan: Plan, registry: Registry, *, actor: str, now: datetime) -> Rollout:
+def start(
+    engine: Engine, plan: Plan, registry: Registry, *, actor: str, now: datetime, override: str | None = None
+) -> Rollout:
     """Start a rollout: from now on the challenger gets the plan's share of the units, under a new randomisation.
 
+    The challenger must have passed its gates. `override` is the reason to start although it did not; one that was
+    recorded on the version before, when it was made challenger, serves too.
+
     Raises:
+        GateRefusedError: A gate refuses the challenger and there is no override.
         ModelNotFoundError: The champion or the challenger is not in the registry.
         RolloutConflictError: The model has an active rollout, or the challenger is the champion.
     """
@@ -75,6 +82,8 @@ def start(engine: Engine, plan: Plan, registry: Registry, *, actor: str, now: da
     challenger = registry.find(wanted)
     if challenger.version == champion.version:
         raise RolloutConflictError(f"version {champion.version} of '{plan.model}' is the champion already")
+    if not was_overridden(challenger):
+        admit(registry, challenger, override=override, actor=actor, now=now)
     rollout_id, salt = f"r-{uuid.uuid4().hex[:12]}", new_salt()
     weight_bp = plan.steps[0].weight_bp
     with engine.begin() as connection:
@@ -144,11 +153,33 @@ def abort(engine: Engine, rollout_id: str, *, reason: str | None, now: datetime)
         return _rollout(_row(connection, rollout_id))
 
 
-def finish_promoted(engine: Engine, rollout_id: str, *, now: datetime) -> Rollout:
+def begin_promotion(engine: Engine, rollout_id: str) -> Rollout:
+    """Decide for the challenger: from now on the rollout can be finished, and not aborted.
+
+    Decided before the alias moves, so that an abort comes before it or is refused. A promotion that was interrupted
+    is taken up again by deciding a second time.
+    """
+    with engine.begin() as connection:
+        row = _active(connection, rollout_id, {"canary", "paused", "promoting"})
+        if row.state != "promoting":
+            _change(connection, row, state="promoting")
+        return _rollout(_row(connection, rollout_id))
+
+
+def withdraw_promotion(engine: Engine, rollout_id: str, *, reason: str) -> Rollout:
+    """Hold the split, with the reason: the alias could not be moved."""
+    with engine.begin() as connection:
+        row = _active(connection, rollout_id, {"promoting"})
+        _change(connection, row, state="paused", reason=reason)
+        return _rollout(_row(connection, rollout_id))
+
+
+def finish_promotion(engine: Engine, rollout_id: str, *, now: datetime) -> Rollout:
     """End the rollout with the challenger as the champion; the alias has been moved before."""
     with engine.begin() as connection:
-        row = _active(connection, rollout_id, {"canary", "paused"})
-        _change(connection, row, state="promoted", finished_at=now)
+        row = _active(connection, rollout_id, {"promoting"})
+        # A reason it was paused for is none it was promoted for.
+        _change(connection, row, state="promoted", reason=None, finished_at=now)
         state = connection.execute(select(SERVING_STATE).where(SERVING_STATE.c.model == row.model)).one()
         write_state(
             connection,

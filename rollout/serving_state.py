@@ -11,13 +11,17 @@ from pydantic import BaseModel, ConfigDict
 
 
 class ServedVersion(BaseModel):
-    """A model version that is to be loaded; `folder` is where its runtime lies, None while it is being fetched."""
+    """A model version that is to be loaded.
+
+    `folder` is where its files lie, None while they are being fetched; `problem` is why they cannot be.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     version: str
     digest: str | None
     folder: str | None = None
+    problem: str | None = None
 
 
 class ServingState(BaseModel):
@@ -37,11 +41,15 @@ class ServingState(BaseModel):
     salt: str
     rollout_id: str | None = None
 
+    def versions(self) -> tuple[ServedVersion, ...]:
+        """Return the versions that are to be loaded."""
+        return (self.champion,) if self.challenger is None else (self.champion, self.challenger)
+
 
 class ServingFile(BaseModel):
     """The content of the file that the Companion writes and workers follow."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)  # it holds the salt of unit ids
 
     unit_salt: str
     models: Mapping[str, ServingState]
@@ -55,11 +63,10 @@ def write_file(path: Path, content: ServingFile) -> None:
     temporary.replace(path)
 
 
-def read_file(path: Path) -> ServingFile:
-    """Return the file's content.
+def parse_file(content: bytes) -> ServingFile:
+    """Return the file's content as a value.
 
     Raises:
-        FileNotFoundError: The Companion has not written it yet.
         ValueError: It is damaged.
     """
-    return ServingFile.model_validate_json(path.read_bytes())
+    return ServingFile.model_validate_json(content)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from database.engine import insert_or_ignore, reading
 from registry.reference import CHALLENGER, CHAMPION
@@ -19,7 +19,14 @@ from rollout.tables import DEPLOYMENT_SALT, ROLLOUT, SERVING_STATE
 def serving_states(engine: Engine) -> dict[str, ServingState]:
     """Return what every served model serves with, by model."""
     with reading(engine) as connection:
-        return {row.model: _state(row) for row in connection.execute(select(SERVING_STATE))}
+        rows = connection.execute(select(SERVING_STATE).where(SERVING_STATE.c.champion_version.is_not(None)))
+        return {row.model: _state(row) for row in rows}
+
+
+def serving_epochs(engine: Engine) -> dict[str, int]:
+    """Return the epoch of every model that was ever served."""
+    with reading(engine) as connection:
+        return {row.model: row.epoch for row in connection.execute(select(SERVING_STATE))}
 
 
 def deployment_salt(engine: Engine) -> str:
@@ -29,29 +36,36 @@ def deployment_salt(engine: Engine) -> str:
         return str(connection.execute(select(DEPLOYMENT_SALT.c.salt)).scalar_one())
 
 
-def follow_aliases(engine: Engine, aliased: Sequence[ModelVersion], now: datetime) -> list[str]:
+def follow_aliases(
+    engine: Engine, aliased: Sequence[ModelVersion], now: datetime, *, seen: Mapping[str, int]
+) -> list[str]:
     """Bring the serving state to what the registry's aliases say; return the models that changed.
 
     A model is served when a version has the alias `champion`. Models with an active rollout are left as they are:
     an alias moved by hand pauses the rollout and changes nothing served.
+
+    `seen` are the epochs (`serving_epochs`) from before the aliases were read. A model whose epoch moved since is
+    left to the next look: the aliases may be older than what moved it.
     """
     champions = {version.name: version for version in aliased if CHAMPION in version.aliases}
     challengers = {version.name: version for version in aliased if CHALLENGER in version.aliases}
     changed = []
     with engine.begin() as connection:
         current = {row.model: row for row in connection.execute(select(SERVING_STATE))}
-        for name, champion in champions.items():
-            row = current.get(name)
+        for name in sorted(champions.keys() | current.keys()):
+            row, champion = current.get(name), champions.get(name)
+            if (row.epoch if row is not None else None) != seen.get(name):
+                continue
             if row is not None and row.rollout_id is not None:
-                if row.champion_version != champion.version:
+                if champion is None or row.champion_version != champion.version:
                     _pause_for_moved_alias(connection, row.rollout_id)
                 continue
-            challenger = challengers.get(name)
-            if challenger is not None and challenger.version == champion.version:
+            challenger = challengers.get(name) if champion is not None else None
+            if challenger is not None and champion is not None and challenger.version == champion.version:
                 challenger = None
             values = {
-                "champion_version": champion.version,
-                "champion_digest": champion.digest,
+                "champion_version": champion.version if champion else None,
+                "champion_digest": champion.digest if champion else None,
                 "challenger_version": challenger.version if challenger else None,
                 "challenger_digest": challenger.digest if challenger else None,
             }
@@ -59,10 +73,6 @@ def follow_aliases(engine: Engine, aliased: Sequence[ModelVersion], now: datetim
                 continue
             write_state(connection, name, now, **values, weight_bp=0, rollout_id=None)
             changed.append(name)
-        for name, row in current.items():
-            if name not in champions and row.rollout_id is None:
-                connection.execute(delete(SERVING_STATE).where(SERVING_STATE.c.model == name))
-                changed.append(name)
     return changed
 
 

@@ -13,7 +13,7 @@ SERVING_STATE = Table(
     METADATA,
     Column("model", String, primary_key=True),
     Column("epoch", Integer, nullable=False),
-    Column("champion_version", String, nullable=False),
+    Column("champion_version", String),
     Column("champion_digest", String),
     Column("challenger_version", String),
     Column("challenger_digest", String),
@@ -22,7 +22,10 @@ SERVING_STATE = Table(
     Column("rollout_id", String),
     Column("updated_at", UtcDateTime, nullable=False),
 )
-"""What serves, one row per model: the one fact that workers follow."""
+"""What serves, one row per model: the one fact that workers follow.
+
+A model that is no longer served keeps its row, without a champion: its epochs go on where they were.
+"""
 
 ROLLOUT = Table(
     "rollout",

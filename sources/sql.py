@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 import pandas as pd
 import sqlalchemy
 from pydantic import BaseModel, ConfigDict, model_validator
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -22,6 +24,13 @@ from sqlalchemy.exc import (
 
 from sources.errors import SourceFormatError, SourceSettingsError, SourceUnavailableError
 from sources.tables import plain
+
+# What drivers call their secrets in an address's query (?password=…, ?sslpassword=…, ?access_token=…), without
+# regard to case and punctuation; and in what ODBC takes as one value (?odbc_connect=…;PWD=…).
+_SECRET_NAME: Final = re.compile(
+    r"password|passwd|pwd|passphrase|token|secret|apikey|accesskey|privatekey|credentialsbase"
+)
+_SECRET_INSIDE: Final = re.compile(rf"(?:{_SECRET_NAME.pattern})\s*=", re.IGNORECASE)
 
 
 class SqlSource(BaseModel):
@@ -44,10 +53,10 @@ class SqlSource(BaseModel):
             raise ValueError("give either url or url_env")
         if self.url is not None:
             try:
-                password = make_url(self.url).password
+                address = make_url(self.url)
             except ArgumentError:
                 raise ValueError("url is not a database address such as postgresql+psycopg://host/name") from None
-            if password:
+            if any(_secrets(address)):
                 raise ValueError("url holds a password; put the address into a variable and name it in url_env")
         return self
 
@@ -70,12 +79,10 @@ class SqlSource(BaseModel):
             raise SourceSettingsError("the query returns no rows by its nature; it must be a SELECT") from error
         except OperationalError as error:
             # Some drivers report a missing table here, others only lost connections: both are said.
-            reason = _first_line(error, engine.url.password)
+            reason = _first_line(error, engine.url)
             raise SourceUnavailableError("the rows of the SQL source", reason) from error
         except ProgrammingError as error:
-            raise SourceSettingsError(
-                f"the query was refused: {_first_line(error, engine.url.password)}"
-            ) from error
+            raise SourceSettingsError(f"the query was refused: {_first_line(error, engine.url)}") from error
         except DBAPIError as error:
             # Only the kind of error is said: the driver's text may quote a value of a row.
             raise SourceSettingsError(f"the query failed ({type(error.orig).__name__})") from error
@@ -106,6 +113,19 @@ class SqlSource(BaseModel):
             raise SourceSettingsError(f"the database driver '{error.name}' is not installed") from error
 
 
-def _first_line(error: DBAPIError, password: str | None) -> str:
-    lines = str(error.orig).splitlines() or [type(error.orig).__name__]
-    return lines[0].replace(password, "***") if password else lines[0]
+def _secrets(address: URL) -> Iterator[str]:
+    """Give what must not be shown of an address: its password, and values of its query that hold one."""
+    if address.password:
+        yield str(address.password)
+    for name, values in address.query.items():
+        is_secret = _SECRET_NAME.search(re.sub(r"[^a-z]", "", name.lower()))
+        for value in [values] if isinstance(values, str) else values:
+            if value and (is_secret or _SECRET_INSIDE.search(value)):
+                yield value
+
+
+def _first_line(error: DBAPIError, address: URL) -> str:
+    line = (str(error.orig).splitlines() or [type(error.orig).__name__])[0]
+    for secret in _secrets(address):
+        line = line.replace(secret, "***")
+    return line

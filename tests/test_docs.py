@@ -4,10 +4,16 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_command
+
+from cli.app import app
+from rollout.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -119,16 +125,66 @@ def test_make_help_lists_every_target_a_person_would_call() -> None:
         assert f"make {target} " in shown
 
 
-def test_every_fairmind_command_in_the_readme_exists() -> None:
-    from typer.main import get_command
+def commands(group: Any, path: str = "fairmind") -> Iterator[tuple[str, Any]]:
+    """Return every command that does something, by what one types to call it."""
+    children = getattr(group, "commands", None)
+    if children is None:
+        yield path, group
+        return
+    for name, child in children.items():
+        yield from commands(child, f"{path} {name}")
 
-    from cli.app import app
 
+def command_row(typed: str, command: Any) -> str:
+    """Return how the page of commands shows one: what to type, then the first line of its help."""
+    words = [typed]
+    for parameter in command.params:
+        if parameter.name in {"as_json", "help"}:
+            continue
+        value = parameter.metavar or str(parameter.name).upper()
+        word = value
+        if parameter.param_type_name == "option":
+            word = max(parameter.opts, key=len) + ("" if parameter.is_flag else f" {value}")
+        words.append(word if parameter.required else f"[{word}]")
+    return f"| `{' '.join(words)}` | {command.help.strip().splitlines()[0]} |"
+
+
+def test_the_page_of_commands_shows_every_command_as_its_help_does() -> None:
+    page = [line for line in text(DOCS / "cli.md").splitlines() if line.startswith("| `fairmind ")]
+    assert page == [command_row(typed, command) for typed, command in commands(get_command(app))]
+
+
+def test_the_plan_on_the_page_of_commands_is_one() -> None:
+    (plan,) = re.findall(r"^```yaml\n(.+?)^```", text(DOCS / "cli.md"), flags=re.MULTILINE | re.DOTALL)
+    assert Plan.parse(yaml.safe_load(plan)).steps[0].weight == 0.1
+
+
+def test_the_cost_in_the_readme_is_the_one_that_was_measured() -> None:
+    (told,) = re.findall(r"about ([\d.]+) times the CPU of a bare web server", text(ROOT / "README.md"))
+    single = text(DOCS / "benchmarks.md").partition("## One row per request")[2].partition("\n## ")[0]
+    row = r"^\| {} \| ([\d,]+) \|"
+    ours, floor = (
+        float(found.replace(",", ""))
+        for server in (r"\*\*FairMind Serving\*\*, `POST /predict`", "bare ASGI [^|]+")
+        for found in re.findall(row.format(server), single, flags=re.MULTILINE)
+    )
+    assert ours / floor == pytest.approx(float(told), rel=0.2)
+
+
+def test_results_that_scripts_read_are_said_to_be_json_by_every_command_that_prints_any() -> None:
+    silent = {
+        typed for typed, command in commands(get_command(app)) if "as_json" not in {p.name for p in command.params}
+    }
+    assert silent == {"fairmind demo", "fairmind serve"}
+
+
+def test_every_fairmind_command_in_the_documents_exists() -> None:
     root = get_command(app)
-    lines = re.findall(r"^fairmind ([^#\n]+)", text(ROOT / "README.md"), flags=re.MULTILINE)
+    pages = "\n".join(text(page) for page in PAGES if page.name != "cli.md")
+    lines = re.findall(r"(?:^|`)fairmind ([a-z][^#`\n]*)", pages, flags=re.MULTILINE)
     assert lines
     for line in lines:
-        command = root
+        command: Any = root
         for word in line.split():
             children = getattr(command, "commands", None)
             if children is None:

@@ -1,4 +1,4 @@
-"""Which code was it: the git commit that a training ran from."""
+"""Which code was it: the git commit of the project that trained, and of the code that did it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ def git_commit(folder: Path) -> str | None:
         return None
     changed = _said(git, folder, "status", "--porcelain", "--untracked-files=no")
     return f"{commit}-dirty" if changed else commit
+
+
+def code_commit() -> str | None:
+    """Return the commit of this code; None where it is no checkout, though it may lie inside another project's."""
+    git, here = shutil.which("git"), Path(__file__).resolve()
+    if git is None or not _said(git, here.parent, "ls-files", "--", here.name):
+        return None
+    return git_commit(here.parent)
 
 
 def _said(git: str, folder: Path, *arguments: str) -> str:

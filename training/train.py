@@ -21,7 +21,7 @@ from training.estimators import build, default_estimators, fit, kind_of, leave_a
 from training.evaluation import Evaluation, evaluate
 from training.gates import gate_results
 from training.plots import figures
-from training.provenance import git_commit
+from training.provenance import code_commit, git_commit
 from training.registration import Candidate, register
 from training.split import Rows, split_rows
 from training.store import Run, TrackingStore
@@ -172,8 +172,9 @@ class _Job:
 
     def _run_tags(self) -> dict[str, str]:
         tags = {**self._version_tags(), "fairmind.model": self.config.name}
-        commit = git_commit(Path.cwd())
-        return {**tags, "mlflow.source.git.commit": commit} if commit else tags
+        # MLflow's name means the project that trained, which is where the command was called; ours means this code.
+        commits = {"mlflow.source.git.commit": git_commit(Path.cwd()), "fairmind.code": code_commit()}
+        return {**tags, **{name: commit for name, commit in commits.items() if commit}}
 
     def _version_tags(self) -> dict[str, str]:
         """Facts that a later bias test needs and that the model's files do not hold."""

@@ -108,6 +108,20 @@ class Deployment:
         return time.monotonic() - began
 
 
+@pytest.fixture
+def fairmind() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs the command in a folder whose `home` is the deployment's."""
+
+    def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = Deployment(folder / "home").environment
+        command = [str(FAIRMIND), *arguments]
+        return subprocess.run(
+            command, env=environment, cwd=folder, capture_output=True, text=True, timeout=280, check=False
+        )
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     """A home with employment/1 (logistic, champion) and employment/2 (boosted, challenger)."""

@@ -19,7 +19,7 @@ from registry.mlflow_registry import MlflowRegistry
 from registry.reference import Reference
 from registry.store import embedded_tracking_uri
 from rollout.assignment import Cohort, cohort, hash_unit
-from rollout.serving_state import read_file
+from rollout.serving_state import parse_file
 
 
 def registered_model(home: Path, version: str, folder: Path) -> Any:
@@ -81,7 +81,7 @@ def test_units_are_split_as_the_assignment_says_and_weights_are_followed(
     plan.write_text("model: employment\nsteps: [{weight: 0.2}]\n")
     rollout = served.fairmind("rollout", "start", str(plan))
     served.wait_for_workers(lambda detail: detail["models"]["employment"]["weight"] == 0.2)
-    state = read_file(served.home / "run" / "serving.json").models["employment"]
+    state = parse_file((served.home / "run" / "serving.json").read_bytes()).models["employment"]
     for weight_bp in (2_000, 4_000):
         if weight_bp != 2_000:
             changed = served.fairmind("rollout", "weight", rollout["id"], str(weight_bp / 10_000))

@@ -1,10 +1,10 @@
-"""A worker with small real models, answering in process: no sockets, no Companion, the same code."""
+"""A worker with small real models, and a Companion over a registry in memory; in process, the same code."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,24 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from bentos import forwarding
+from bentos.companion import Companion
+from bentos.configuration import Settings
+from bentos.control_api import control_api
 from bentos.edge import FrontDoor
-from bentos.forwarding import Companion
 from bentos.settings import BatchingSettings, ServingSettings
 from bentos.wire import Receive, Scope, Send
 from bentos.worker import Worker
+from database.settings import DatabaseSettings
 from inference.compile import compile_model
 from monitoring.metrics import ServingMetrics
 from monitoring.settings import MonitoringSettings
+from registry.digest import digest_folder
+from registry.gate_record import GATES_TAG, GateKind, GateRecord, GateResult, GateVerdict
+from registry.settings import RegistrySettings
+from registry.versions import DIGEST_TAG
 from rollout.serving_state import ServedVersion, ServingFile, ServingState, write_file
+from tests.fakes.registry import FakeRegistry
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,7 @@ class Service:
         challenger: Credit | None = None,
         *,
         version: str = "1",
+        digest: str | None = None,
         **changes: Any,
     ) -> None:
         """Write the serving state as the Companion would; a path may hold anything, None is still being fetched."""
@@ -102,12 +112,13 @@ class Service:
         values: dict[str, Any] = {
             "model": "credit",
             "epoch": 1,
-            "champion": ServedVersion(version=version, digest=None, folder=None if folder is None else str(folder)),
+            "champion": ServedVersion(version=version, digest=digest, folder=folder and str(folder)),
             "salt": "r-001",
         }
         if challenger is not None:
             values["challenger"] = ServedVersion(version="2", digest=None, folder=str(challenger.folder))
-        self.models = {**self.models, values["model"]: ServingState(**values | changes)}
+        state = ServingState(**values | changes)
+        self.models = {**self.models, state.model: state}
         write_file(self.state_file, ServingFile(unit_salt="salt", models=self.models))
 
     def age_state(self, seconds: float) -> None:
@@ -127,7 +138,7 @@ class Service:
             monitoring=self.monitoring,
             metrics=ServingMetrics(CollectorRegistry()),
         )
-        door = FrontDoor(_bentoml, worker, Companion(), closed=self.closed)
+        door = FrontDoor(_bentoml, worker, forwarding.Companion(), closed=self.closed)
         await worker.start()
         try:
             transport = httpx.ASGITransport(door)
@@ -146,3 +157,79 @@ async def _bentoml(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture
 def service(tmp_path: Path) -> Service:
     return Service(tmp_path)
+
+
+def gated(folder: Path, verdict: GateVerdict = GateVerdict.PASS) -> dict[str, str]:
+    """Return the tags of a version of ours: the digest of its files, and what its one gate said."""
+    digest = digest_folder(folder)
+    gate = GateResult(
+        kind=GateKind.BIAS,
+        metric="equalized_odds_difference",
+        attribute="SEX",
+        value=0.17,
+        limit=0.1,
+        verdict=verdict,
+    )
+    return {DIGEST_TAG: digest, GATES_TAG: GateRecord(digest=digest, results=(gate,)).to_json()}
+
+
+@pytest.fixture
+def registry(credit: Credit, credit_challenger: Credit) -> FakeRegistry:
+    """`credit` with champion 1, challenger 2, and 3, which its gate refuses."""
+    registry = FakeRegistry()
+    registry.register("credit", credit.folder, gated(credit.folder))
+    registry.register("credit", credit_challenger.folder, gated(credit_challenger.folder))
+    registry.register("credit", credit_challenger.folder, gated(credit_challenger.folder, GateVerdict.FAIL))
+    registry.set_alias("credit", "champion", "1")
+    registry.set_alias("credit", "challenger", "2")
+    return registry
+
+
+@pytest.fixture
+def new_companion(
+    tmp_path: Path, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Companion]]:
+    """Makes Companions over one temporary home; they are stopped afterwards."""
+    monkeypatch.setattr("bentos.companion.open_registry", lambda _settings, _home: registry)
+    made: list[Companion] = []
+
+    def make(poll_seconds: float = 0.05) -> Companion:
+        settings = Settings(
+            DatabaseSettings(FAIRMIND_HOME=tmp_path / "home"),
+            RegistrySettings(poll_seconds=poll_seconds),
+            ServingSettings(),
+            BatchingSettings(),
+            MonitoringSettings(ship_seconds=0.05),
+        )
+        made.append(Companion(settings, ServingMetrics(CollectorRegistry())))
+        return made[-1]
+
+    yield make
+    for companion in made:
+        companion.stop()
+        companion.control.dispose()
+        companion.log.dispose()
+
+
+@pytest.fixture
+def companion(new_companion: Callable[..., Companion]) -> Companion:
+    """A Companion whose loops do not run."""
+    return new_companion()
+
+
+Api = Callable[..., httpx.Response]
+
+
+@pytest.fixture
+def api(companion: Companion, tmp_path: Path) -> Api:
+    """Asks the control API; an exception that leaves it fails the test."""
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    application = control_api(companion, folder)
+
+    async def ask(method: str, path: str, **request: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, **request)
+
+    return lambda method, path, **request: asyncio.run(ask(method, path, **request))

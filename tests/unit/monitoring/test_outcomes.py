@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from monitoring.outcomes import Outcome, Receipt, keep
 from monitoring.predictions import PredictionRecord, SegmentWriter
@@ -53,7 +55,7 @@ def served(tmp_path: Path, engine: Engine) -> Engine:
 
 def rows(engine: Engine, **chosen: Any) -> dict[str, LoggedPrediction]:
     found = window(engine, "credit", since=NOW, until=NOW + timedelta(seconds=1), **chosen)
-    return {row.prediction_id: row for row in found}
+    return {row.prediction_id: row for row in found.rows}
 
 
 def test_a_repeat_changes_nothing_and_a_correction_counts(served: Engine) -> None:
@@ -63,6 +65,77 @@ def test_a_repeat_changes_nothing_and_a_correction_counts(served: Engine) -> Non
     assert rows(served)["a-0"].outcome == 1
     keep(served, [Outcome(prediction_id="a-0", outcome=0, observed_at=NOW)], NOW)
     assert rows(served)["a-0"].outcome == 0
+
+
+def test_a_correction_taken_back_counts(served: Engine) -> None:
+    for outcome in (1, 0, 1):
+        receipt = keep(served, [Outcome(prediction_id="a-0", outcome=outcome)], NOW)
+        assert (receipt.accepted, rows(served)["a-0"].outcome) == (1, outcome)
+
+
+def test_the_last_one_of_a_list_counts_and_the_list_sent_again_changes_nothing(served: Engine) -> None:
+    both = [Outcome(prediction_id="a-0", outcome=1), Outcome(prediction_id="a-0", outcome=0)]
+    assert keep(served, both, NOW) == Receipt(accepted=1, repeated=1, unmatched=0)
+    assert rows(served)["a-0"].outcome == 0
+    assert keep(served, both, NOW) == Receipt(accepted=0, repeated=2, unmatched=0)
+    assert rows(served)["a-0"].outcome == 0
+
+
+def test_true_is_another_label_than_1_and_1_point_0_is_not(served: Engine) -> None:
+    accepted = [keep(served, [Outcome(prediction_id="a-0", outcome=o)], NOW).accepted for o in (1, 1.0, True, 1.5)]
+    assert accepted == [1, 0, 1, 1]
+    assert keep(served, [Outcome(prediction_id="a-0", outcome=1.5, observed_at=NOW)], NOW).accepted == 1
+
+
+def test_both_names_of_a_prediction_mean_the_same(served: Engine) -> None:
+    def told(outcome: Outcome) -> tuple[int, Any]:
+        return keep(served, [outcome], NOW).accepted, rows(served)["a-0"].outcome
+
+    assert told(Outcome(prediction_id="a-0", outcome=1)) == (1, 1)
+    assert told(Outcome(model="credit", id="mine", outcome=1)) == (0, 1)
+    assert told(Outcome(model="credit", id="mine", outcome=0)) == (1, 0)
+    assert told(Outcome(prediction_id="a-0", outcome=0)) == (0, 0)
+    assert told(Outcome(prediction_id="a-0", outcome=1)) == (1, 1)
+    assert told(Outcome(model="credit", id="mine", outcome=0)) == (1, 0)
+    mixed = [Outcome(prediction_id="a-0", outcome=1), Outcome(model="credit", id="mine", outcome=0)]
+    assert keep(served, mixed, NOW) == Receipt(accepted=0, repeated=2, unmatched=0)
+
+
+@given(lists=st.lists(st.lists(st.tuples(st.sampled_from(["a-0", "mine", "x"]), st.booleans()), max_size=6)))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_last_outcome_sent_is_the_one_that_counts(served: Engine, lists: list[list[tuple[str, bool]]]) -> None:
+    sent = [("a-0", False), *(one for some in lists for one in some)]
+    for some in [sent[:1], *lists]:
+        named = [
+            Outcome(model="credit", id=name, outcome=value)
+            if name == "mine"
+            else Outcome(prediction_id=name, outcome=value)
+            for name, value in some
+        ]
+        keep(served, named, NOW)
+        assert keep(served, named, NOW).accepted == 0
+    last = [value for name, value in sent if name != "x"][-1]
+    assert rows(served)["a-0"].outcome is last
+
+
+def test_a_caller_id_given_twice_names_both_rows(served: Engine, tmp_path: Path, new_record: Any) -> None:
+    segment = SegmentWriter(tmp_path / "spool", segment_bytes=1_000_000, spool_bytes=10_000_000)
+    segment.append([new_record(id_, served_at=NOW.timestamp(), caller_ids=["twice"]) for id_ in ("d", "e")])
+    Shipper(tmp_path / "spool", served).ship()
+    twice = Outcome(model="credit", id="twice", outcome=1)
+    assert [keep(served, [twice], NOW).accepted for _ in range(2)] == [1, 0]
+    assert keep(served, [Outcome(prediction_id="e-0", outcome=0)], NOW).accepted == 1
+    assert keep(served, [twice], NOW).accepted == 1  # since it was something else for one of the two
+    assert rows(served)["d-0"].outcome == 1
+    assert keep(served, [Outcome(prediction_id="e-0", outcome=0), twice], NOW).accepted == 2
+
+
+def test_a_list_is_kept_with_a_few_statements_however_long_it_is(served: Engine) -> None:
+    statements: list[str] = []
+    event.listen(served, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    outcomes = [Outcome(prediction_id=f"p-{i}", outcome=1) for i in range(1000)]
+    assert keep(served, outcomes, NOW).accepted == 1000
+    assert len(statements) < 15
 
 
 def test_the_callers_own_id_names_a_prediction(served: Engine) -> None:
@@ -120,6 +193,15 @@ def test_protected_attributes_may_come_with_the_outcome(served: Engine) -> None:
         {"prediction_id": "a-0", "outcome": [1]},
         {"prediction_id": "a-0", "outcome": 1, "observed_at": "2026-01-01T00:00:00"},
         {"prediction_id": "a-0", "outcome": 1, "colour": "red"},
+        {"prediction_id": "a-0", "outcome": "\ud800"},
+        {"prediction_id": "a-\ud800", "outcome": 1},
+        {"prediction_id": "a-\0", "outcome": 1},
+        {"model": "m", "id": "\udc00", "outcome": 1},
+        {"model": "\udc00", "id": "x", "outcome": 1},
+        {"prediction_id": "a-0", "outcome": 1, "protected": {"\ud800": "f"}},
+        {"prediction_id": "a-0", "outcome": 1, "protected": {"sex": "\ud800"}},
+        {"prediction_id": "a-0", "outcome": 1, "protected": {"sex": "f" * 201}},
+        {"prediction_id": "a-0", "outcome": float("nan")},
     ],
 )
 def test_an_outcome_that_names_no_prediction_or_says_nothing_is_refused(body: dict[str, Any]) -> None:

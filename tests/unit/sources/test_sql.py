@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy.engine import make_url
 
 from sources.errors import SourceError, SourceFormatError, SourceSettingsError, SourceUnavailableError
-from sources.sql import SqlSource
+from sources.sql import SqlSource, _first_line
 
 
 @pytest.fixture
@@ -86,6 +87,52 @@ def test_a_password_may_not_stand_in_the_configuration() -> None:
 
     assert "url_env" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+SECRETS = [
+    "password=hunter2",
+    "Password=hunter2",
+    "passwd=hunter2",
+    "pwd=hunter2",
+    "sslpassword=hunter2",
+    "ssl_key_password=hunter2",
+    "token=hunter2",
+    "access_token=hunter2",
+    "secret=hunter2",
+    "apikey=hunter2",
+    "api_key=hunter2",
+    "sslmode=require&api-key=hunter2",
+    "user=me&user=you&password=a&password=hunter2",
+    "odbc_connect=DRIVER%3DX%3BSERVER%3Dhost%3BPWD%3Dhunter2",
+]
+
+
+@pytest.mark.parametrize("query", SECRETS)
+def test_a_secret_in_the_address_query_may_not_either(query: str) -> None:
+    """The configuration is logged with every run, as config.yaml."""
+    with pytest.raises(ValidationError) as caught:
+        SqlSource(url=f"postgresql://me@host/people?{query}", query="SELECT 1")
+
+    assert "url_env" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("query", ["sslmode=require", "sslrootcert=/ca.pem&connect_timeout=3", "password=", ""])
+def test_what_is_no_secret_may_stand_in_the_address(query: str) -> None:
+    source = SqlSource(url=f"postgresql://me@host/people?{query}", query="SELECT 1")
+
+    assert source.describe() == "sql query (url in the configuration)"
+
+
+@pytest.mark.parametrize("query", ["", "?password=hunter2", "?odbc_connect=PWD%3Dhunter2"])
+def test_a_secret_never_shows_in_what_a_driver_says(query: str) -> None:
+    class Said:
+        orig = Exception("no login with PWD=hunter2 and hunter2 at host\nmore")
+
+    told = _first_line(Said(), make_url(f"postgresql://me:hunter2@host/people{query}"))
+
+    assert "hunter2" not in told
+    assert told.endswith("at host")
 
 
 @pytest.mark.parametrize("where", [{}, {"url": "sqlite://", "url_env": "PEOPLE_DB"}])

@@ -22,6 +22,7 @@ from sources.named import german_credit
 from training.config import EstimatorConfig, TrainingConfig
 from training.errors import DataError, EstimatorError, NotServableError
 from training.estimators import CLASSIFIERS
+from training.provenance import code_commit, git_commit
 from training.store import TrackingStore
 from training.train import TrainedVersion, train
 from training.vendor import mlflow_client
@@ -110,6 +111,8 @@ def test_the_run_tells_what_was_learned_from_what(people_csv: Path, store: Track
     assert json.loads(run.data.params["features"]) == ["age", "job", "income", "owner"]
     assert run.data.tags["fairmind.data"].startswith("sha256:")
     assert run.data.tags["fairmind.favourable"] == '"no"'
+    assert run.data.tags.get("fairmind.code") == code_commit()
+    assert run.data.tags.get("mlflow.source.git.commit") == git_commit(Path.cwd())
     assert run.data.metrics["roc_auc"] == trained.metrics["roc_auc"]
     names = {artifact.path for artifact in client.list_artifacts(trained.run_id)}
     assert names == {"config.yaml", "notes.txt", "fairness", "plots"}

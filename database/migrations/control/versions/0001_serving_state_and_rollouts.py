@@ -12,7 +12,7 @@ def upgrade() -> None:
         "serving_state",
         sa.Column("model", sa.String, primary_key=True),
         sa.Column("epoch", sa.Integer, nullable=False),
-        sa.Column("champion_version", sa.String, nullable=False),
+        sa.Column("champion_version", sa.String),
         sa.Column("champion_digest", sa.String),
         sa.Column("challenger_version", sa.String),
         sa.Column("challenger_digest", sa.String),

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("rollout_id", sa.String),
         sa.Column("protocol", sa.String, nullable=False),
         sa.Column("unit_hash", sa.String),
+        sa.Column("cohort", sa.String),
         sa.Column("caller_id", sa.String),
         sa.Column("prediction", sa.JSON, nullable=False),
         sa.Column("score", sa.Float),
@@ -49,7 +50,6 @@ def upgrade() -> None:
     op.create_table(
         "outcome",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("key", sa.String, nullable=False, unique=True),
         sa.Column("prediction_id", sa.String),
         sa.Column("model", sa.String),
         sa.Column("caller_id", sa.String),

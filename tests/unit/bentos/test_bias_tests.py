@@ -1,0 +1,65 @@
+"""Bias tests asked for at the same time do not disturb each other."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.pipeline import Pipeline
+from sqlalchemy import Engine
+
+from bentos.bias_tests import BiasTests
+from bentos.companion import Companion
+from database.engine import sqlite_engine
+from database.migrate import upgrade
+from inference.compile import compile_model
+from rollout.serving_store import write_state
+
+
+@pytest.fixture
+def control(tmp_path: Path) -> Engine:
+    engine = sqlite_engine(tmp_path / "fairmind.db")
+    upgrade(engine, "control", tmp_path / "lock")
+    return engine
+
+
+def test_tests_of_tree_models_from_several_threads_each_get_their_own_answer(
+    credit: Any, control: Engine, tmp_path: Path
+) -> None:
+    label = (credit.frame["age"] > 45).astype(int)
+    columns = credit.model.named_steps["columns"]
+    trees = Pipeline([("columns", columns), ("model", GradientBoostingClassifier(n_estimators=20))])
+    trees.fit(credit.frame, label)
+    compile_model(trees, credit.frame).save(tmp_path / "fairmind")
+    with control.begin() as connection:
+        write_state(connection, "credit", datetime.now(UTC), champion_version="1", champion_digest=None)
+    companion = SimpleNamespace(control=control, cache=SimpleNamespace(find=lambda *_: tmp_path), registry=None)
+    tests = BiasTests(cast("Companion", companion))
+
+    by_age = credit.frame.sort_values("age")
+    parts = [by_age.iloc[:300], by_age.iloc[100:400]]
+    expected = [trees.predict(part).mean() for part in parts]
+    assert expected[0] != expected[1]
+    wrong: list[float] = []
+
+    def ask(index: int) -> None:
+        rows = parts[index].to_dict("records")
+        body = {"favourable": 1, "instances": [{"features": row, "protected": {"g": "a"}} for row in rows]}
+        for _ in range(20):
+            (attribute,) = tests.run(body)["attributes"]
+            rate = attribute["groups"][0]["selection_rate"]["value"]
+            if not np.isclose(rate, expected[index]):
+                wrong.append(rate)
+
+    threads = [threading.Thread(target=ask, args=(index,)) for index in (0, 1, 0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []

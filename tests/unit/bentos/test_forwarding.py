@@ -1,0 +1,127 @@
+"""What the front door hands to the Companion: what goes along, what comes back, and what when nothing does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from bentos import forwarding
+from bentos.errors import CompanionTimeoutError, NotReadyError, describe
+from bentos.forwarding import COMPANION_SERVICE, Companion
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def scope(path: str = "/api/v1/models", method: str = "GET", query: str = "", **headers: str) -> dict[str, Any]:
+    sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return {"method": method, "path": path, "query_string": query.encode(), "headers": sent}
+
+
+def answered(status: str, body: str, *headers: str) -> Serve:
+    """Return a server that answers every request alike; a body of "?" stands for what was asked."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = (await reader.readuntil(b"\r\n\r\n")).decode()
+        content = (asked if body == "?" else body).encode()
+        head = [f"HTTP/1.1 {status}", f"content-length: {len(content)}", "connection: close", *headers, "", ""]
+        writer.write("\r\n".join(head).encode() + content)
+        await writer.drain()
+
+    return serve
+
+
+async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Take a request and never answer it."""
+    await reader.read()
+
+
+async def forwarded(monkeypatch: pytest.MonkeyPatch, serve: Serve, request: dict[str, Any]) -> Any:
+    """Return what the pool makes of one request to a Companion that serves so."""
+    serving = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
+        with contextlib.suppress(ConnectionError):  # the client gave up
+            await serve(reader, writer)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    monkeypatch.setenv("BENTOML_RUNNER_MAP", json.dumps({COMPANION_SERVICE: f"tcp://127.0.0.1:{port}"}))
+    companion = Companion()
+    try:
+        return await companion.forward(request, b"", "the-id")
+    finally:
+        await companion.close()
+        await asyncio.gather(*serving)
+        server.close()
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, serve: Serve, request: dict[str, Any]) -> Any:
+    return asyncio.run(forwarded(monkeypatch, serve, request))
+
+
+def test_method_path_query_and_media_type_go_along_and_the_id_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = scope(
+        method="POST",
+        query="a=1",
+        content_type="application/json",
+        x_request_id="the-callers",
+        authorization="secret",
+    )
+    status, asked, _, _ = ask(monkeypatch, answered("200 OK", "?"), request)
+    lines = asked.decode().lower().splitlines()
+    assert (status, lines[0]) == (200, "post /api/v1/models?a=1 http/1.1")
+    assert "content-type: application/json" in lines
+    assert [line for line in lines if line.startswith("x-request-id")] == ["x-request-id: the-id"]
+    assert not any("secret" in line for line in lines)
+
+
+def test_when_to_retry_and_which_method_to_use_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve = answered("405 No", "{}", "allow: GET", "retry-after: 3", "server: none of your business")
+    status, body, media_type, headers = ask(monkeypatch, serve, scope())
+    assert (status, body, media_type) == (405, b"{}", b"application/json")
+    assert sorted(headers) == [(b"allow", b"GET"), (b"retry-after", b"3")]
+
+
+def test_a_companion_that_does_not_answer_in_time_is_504_and_not_said_to_be_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forwarding, "_TIMEOUT_SECONDS", 0.1)
+    with pytest.raises(CompanionTimeoutError, match="may still be going on") as caught:
+        ask(monkeypatch, silent, scope())
+    assert describe(caught.value)[:2] == (504, "deadline_exceeded")
+
+
+def test_a_bias_test_may_take_longer_than_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert forwarding._PATIENCE["/bias_test"] == 300
+    monkeypatch.setattr(forwarding, "_TIMEOUT_SECONDS", 0.05)
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.2)
+        await answered("200 OK", "{}")(reader, writer)
+
+    assert ask(monkeypatch, slow, scope("/bias_test", "POST"))[0] == 200
+    with pytest.raises(CompanionTimeoutError):
+        ask(monkeypatch, slow, scope("/api/v1/outcomes", "POST"))
+
+
+def test_a_companion_that_is_away_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    with pytest.raises(NotReadyError, match="being restarted"):
+        ask(monkeypatch, hang_up, scope())
+
+
+def test_a_server_that_was_started_without_a_companion_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BENTOML_RUNNER_MAP", raising=False)
+    with pytest.raises(NotReadyError, match="without its Companion"):
+        asyncio.run(Companion().forward(scope(), b"", "the-id"))

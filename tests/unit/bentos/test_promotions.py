@@ -1,0 +1,202 @@
+"""Promotion: the gates are asked, the alias moves, and what serves follows in the same call."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from bentos.promotions import follow, promote_rollout, promote_version, roll_back
+from database.engine import sqlite_engine
+from database.migrate import upgrade
+from registry.errors import GateRefusedError, InvalidReferenceError, ModelNotFoundError, RegistryUnavailableError
+from registry.promotion import Promotion
+from registry.reference import Reference
+from rollout import rollouts
+from rollout.errors import RolloutConflictError, RolloutNotFoundError
+from rollout.plan import Plan
+from rollout.rollouts import Rollout
+from rollout.serving_state import ServingState
+from rollout.serving_store import follow_aliases, serving_epochs, serving_states
+from tests.fakes.registry import FakeRegistry
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def control(tmp_path: Path, registry: FakeRegistry) -> Engine:
+    engine = sqlite_engine(tmp_path / "fairmind.db")
+    upgrade(engine, "control", tmp_path / "migrate.lock")
+    follow_aliases(engine, registry.aliased(), NOW, seen=serving_epochs(engine))
+    return engine
+
+
+def served(control: Engine) -> ServingState:
+    return serving_states(control)["credit"]
+
+
+def aliases(registry: FakeRegistry) -> dict[str, str]:
+    return {alias: version.version for version in registry.aliased() for alias in version.aliases}
+
+
+def promote(
+    control: Engine,
+    registry: FakeRegistry,
+    version: str,
+    *,
+    alias: str = "champion",
+    override: str | None = None,
+) -> Promotion:
+    reference = Reference("credit", version=version)
+    return promote_version(control, registry, reference, alias=alias, override=override, actor="ada", now=NOW)
+
+
+def start(control: Engine, registry: FakeRegistry, challenger: str, override: str | None = None) -> Rollout:
+    plan = Plan.parse({"model": "credit", "challenger": challenger, "steps": [{"weight": 0.1}]})
+    return rollouts.start(control, plan, registry, actor="ada", now=NOW, override=override)
+
+
+def finish(control: Engine, registry: FakeRegistry, rollout: Rollout, override: str | None = None) -> Rollout:
+    return promote_rollout(control, registry, rollout.id, override=override, actor="ada", now=NOW)
+
+
+def test_a_promoted_version_is_served_when_the_call_returns(control: Engine, registry: FakeRegistry) -> None:
+    promotion = promote(control, registry, "2")
+    assert promotion.previous_version is not None
+    assert (promotion.version.version, promotion.previous_version.version) == ("2", "1")
+    assert (served(control).champion.version, served(control).challenger) == ("2", None)
+
+
+def test_a_challenger_that_became_champion_challenges_nobody(control: Engine, registry: FakeRegistry) -> None:
+    promote(control, registry, "2")
+    assert aliases(registry) == {"champion": "2", "previous_champion": "1"}
+
+
+def test_another_challenger_stands_beside_the_champion(control: Engine, registry: FakeRegistry) -> None:
+    promote(control, registry, "3", alias="challenger", override="to compare only")
+    challenger = served(control).challenger
+    assert challenger is not None
+    assert (served(control).champion.version, challenger.version) == ("1", "3")
+
+
+def test_a_refused_promotion_changes_neither_alias_nor_serving(control: Engine, registry: FakeRegistry) -> None:
+    before = (aliases(registry), served(control))
+    with pytest.raises(GateRefusedError, match=r"equalized_odds_difference on SEX is 0\.1700"):
+        promote(control, registry, "3")
+    assert (aliases(registry), served(control)) == before
+
+
+def test_an_override_promotes_and_is_signed(control: Engine, registry: FakeRegistry) -> None:
+    assert promote(control, registry, "3", override="agreed").overridden
+    assert served(control).champion.version == "3"
+    tags = registry.find(Reference("credit", version="3")).tags
+    assert (tags["fairmind.override.reason"], tags["fairmind.override.by"]) == ("agreed", "ada")
+
+
+@pytest.mark.parametrize("reference", [Reference("credit", version="9"), Reference("nope", version="1")])
+def test_a_version_that_is_not_there_is_not_promoted(
+    control: Engine, registry: FakeRegistry, reference: Reference
+) -> None:
+    with pytest.raises(ModelNotFoundError):
+        promote_version(control, registry, reference, alias="champion", override=None, actor="a", now=NOW)
+
+
+def test_an_alias_that_reads_like_a_version_is_refused(control: Engine, registry: FakeRegistry) -> None:
+    with pytest.raises(InvalidReferenceError):
+        promote(control, registry, "2", alias="v7")
+
+
+def test_a_registry_that_is_away_promotes_nothing(control: Engine, registry: FakeRegistry) -> None:
+    before = served(control)
+    registry.away = True
+    with pytest.raises(RegistryUnavailableError):
+        promote(control, registry, "2")
+    assert served(control) == before
+
+
+def test_the_previous_champion_comes_back_and_is_served(control: Engine, registry: FakeRegistry) -> None:
+    promote(control, registry, "2")
+    back = roll_back(control, registry, "credit", actor="bob", now=NOW)
+    assert back.version.version == served(control).champion.version == "1"
+    with pytest.raises(ModelNotFoundError):
+        roll_back(control, registry, "credit", actor="bob", now=NOW)
+
+
+def test_during_a_rollout_aliases_are_its_own_and_the_way_out_is_named(
+    control: Engine, registry: FakeRegistry
+) -> None:
+    promote(control, registry, "2")
+    rollout = start(control, registry, "1")
+    before = (aliases(registry), served(control))
+    with pytest.raises(RolloutConflictError, match=f"fairmind rollout abort {rollout.id}"):
+        promote(control, registry, "1")
+    with pytest.raises(RolloutConflictError, match=f"fairmind rollout promote {rollout.id}"):
+        roll_back(control, registry, "credit", actor="bob", now=NOW)
+    assert (aliases(registry), served(control)) == before
+
+
+def test_a_promoted_rollout_moves_the_alias_and_what_serves_to_its_challenger(
+    control: Engine, registry: FakeRegistry
+) -> None:
+    ended = finish(control, registry, start(control, registry, "2"))
+    assert (ended.state, ended.finished_at) == ("promoted", NOW)
+    assert aliases(registry) == {"champion": "2", "previous_champion": "1"}
+    assert served(control).champion.version == "2"
+    assert follow_aliases(control, registry.aliased(), NOW, seen=serving_epochs(control)) == []
+
+
+def test_a_rollout_whose_challenger_a_gate_refuses_goes_on_as_it_was(
+    control: Engine, registry: FakeRegistry
+) -> None:
+    rollout = start(control, registry, "3", override="a pilot")
+    before = (aliases(registry), served(control))
+    with pytest.raises(GateRefusedError):
+        finish(control, registry, rollout)
+    assert (aliases(registry), served(control)) == before
+    assert rollouts.find(control, rollout.id) == rollout
+    assert finish(control, registry, rollout, override="agreed").state == "promoted"
+
+
+def test_a_promotion_cut_off_after_the_alias_moved_is_finished_by_repeating_it(
+    control: Engine, registry: FakeRegistry
+) -> None:
+    rollout = start(control, registry, "2")
+    rollouts.begin_promotion(control, rollout.id)
+    registry.set_alias("credit", "champion", "2")
+    follow(control, registry, NOW)
+    assert rollouts.find(control, rollout.id).state == "promoting"
+    ended = finish(control, registry, rollout)
+    assert (ended.state, ended.reason) == ("promoted", None)
+    assert served(control).champion.version == "2"
+
+
+def test_a_registry_that_fails_while_the_alias_moves_holds_the_rollout_and_changes_nothing_served(
+    control: Engine, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout = start(control, registry, "2")
+    before = served(control)
+
+    def refuse(_name: str, _alias: str, _version: str) -> None:
+        raise RegistryUnavailableError("fake", "it went away")
+
+    monkeypatch.setattr(registry, "set_alias", refuse)
+    with pytest.raises(RegistryUnavailableError):
+        finish(control, registry, rollout)
+    held = rollouts.find(control, rollout.id)
+    assert held.state == "paused"
+    assert "its promotion failed" in (held.reason or "")
+    assert served(control) == before
+    monkeypatch.undo()
+    assert finish(control, registry, rollout).state == "promoted"
+
+
+def test_a_rollout_that_is_over_or_unknown_is_not_promoted(control: Engine, registry: FakeRegistry) -> None:
+    rollout = start(control, registry, "2")
+    rollouts.abort(control, rollout.id, reason=None, now=NOW)
+    with pytest.raises(RolloutConflictError, match="is over: rolled_back"):
+        finish(control, registry, rollout)
+    assert aliases(registry)["champion"] == "1"
+    with pytest.raises(RolloutNotFoundError):
+        promote_rollout(control, registry, "r-nope", override=None, actor="a", now=NOW)

@@ -1,0 +1,62 @@
+"""A bias test of live traffic says so when it could not look at all of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bentos.bias_tests import BiasTests
+from bentos.companion import Companion
+from database.engine import sqlite_engine
+from database.migrate import upgrade
+from monitoring.predictions import PredictionRecord, SegmentWriter
+from monitoring.shipper import Shipper
+from monitoring.windows import window
+from rollout.serving_store import write_state
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("limit", "rows", "notes"), [(60, 60, []), (50, 50, ["only the newest 50 rows"])])
+def test_a_window_with_more_rows_than_are_read_has_a_note(
+    credit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, rows: int, notes: list[str]
+) -> None:
+    control, log = sqlite_engine(tmp_path / "control.db"), sqlite_engine(tmp_path / "log.db")
+    upgrade(control, "control", tmp_path / "lock")
+    upgrade(log, "log", tmp_path / "lock")
+    with control.begin() as connection:
+        write_state(connection, "credit", NOW, champion_version="1", champion_digest=None)
+    segment = SegmentWriter(tmp_path / "spool", segment_bytes=1_000_000, spool_bytes=10_000_000)
+    segment.append(
+        [
+            PredictionRecord(
+                request_id="a",
+                served_at=NOW.timestamp(),
+                model="credit",
+                model_version="1",
+                variant="champion",
+                epoch=1,
+                rollout_id=None,
+                protocol="predict",
+                latency_us=1,
+                positions=list(range(60)),
+                predictions=[i % 2 for i in range(60)],
+                scores=None,
+                features=[],
+                protected=[{"sex": "f" if i % 3 else "m"} for i in range(60)],
+            )
+        ]
+    )
+    Shipper(tmp_path / "spool", log).ship()
+    monkeypatch.setattr("bentos.bias_tests.window", partial(window, limit=limit))
+    cache = SimpleNamespace(find=lambda *_: credit.folder)
+    tests = BiasTests(cast("Companion", SimpleNamespace(control=control, log=log, cache=cache)))
+    until = (NOW + timedelta(hours=1)).isoformat()
+    result = tests.run({"window": {"since": NOW.isoformat(), "until": until}, "favourable": 1})
+    assert result["rows"] == rows
+    assert [note[: len("only the newest 50 rows")] for note in result["notes"] if "newest" in note] == notes

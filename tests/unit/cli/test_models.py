@@ -1,0 +1,116 @@
+"""`fairmind models`: what is registered, what its gates say, and the aliases moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from cli.context import Context
+from registry.errors import GateRefusedError, InvalidReferenceError, ModelNotFoundError
+from rollout import rollouts
+from rollout.errors import RolloutConflictError
+from rollout.plan import Plan
+from rollout.serving_store import serving_states
+from tests.fakes.registry import FakeRegistry
+
+Command = Callable[..., Result]
+Answer = Callable[[Sequence[str]], Any]
+
+
+def test_models_are_listed_with_aliases_gates_and_traffic(
+    fairmind: Command, answer: Answer, deployment: Context
+) -> None:
+    (model,) = answer(["models", "list"])["models"]
+    assert [version["version"] for version in model["versions"]] == ["3", "2", "1"]
+    lines = {line.split()[0]: line for line in fairmind("models", "list").output.splitlines() if "credit/" in line}
+    assert ["0 of 1 pass" in lines["credit/3"], "1 of 1 pass" in lines["credit/1"]] == [True, True]
+    assert ["champion" in lines["credit/1"], "100%" in lines["credit/1"]] == [True, True]
+    assert ["challenger" in lines["credit/2"], " 0%" in lines["credit/2"]] == [True, True]
+
+
+def test_during_a_rollout_the_traffic_is_its_split(
+    fairmind: Command, deployment: Context, registry: FakeRegistry
+) -> None:
+    plan = Plan.parse({"model": "credit", "steps": [{"weight": 0.2}]})
+    rollouts.start(deployment.control, plan, registry, actor="ada", now=datetime.now(UTC))
+    lines = {line.split()[0]: line for line in fairmind("models", "list").output.splitlines() if "credit/" in line}
+    assert ["80%" in lines["credit/1"], "20%" in lines["credit/2"]] == [True, True]
+
+
+def test_without_models_the_list_says_how_to_train_one(fairmind: Command, registry: FakeRegistry) -> None:
+    registry._versions.clear()
+    assert "fairmind train" in fairmind("models", "list").output
+
+
+def test_a_version_is_shown_by_every_way_to_name_it(fairmind: Command, answer: Answer) -> None:
+    for reference in ("credit@champion", "credit/1", "models:/credit/1", "credit"):
+        assert answer(["models", "show", reference])["version"] == "1"
+    shown = fairmind("models", "show", "credit/3").output
+    for word in ("credit/3", "equalized_odds_difference", "SEX", "0.1700", "fail", "sha256:"):
+        assert word in shown
+
+
+@pytest.mark.parametrize("text", ["see [/ticket]", "[bold]loud[/bold]"])
+def test_tags_are_shown_as_they_were_written(fairmind: Command, registry: FakeRegistry, text: str) -> None:
+    registry.set_tag("credit", "1", "note", text)
+    result = fairmind("models", "show", "credit/1")
+    assert result.exit_code == 0, result.exception
+    assert text in result.output
+
+
+def test_a_promoted_version_is_served_at_once_and_comes_back(
+    fairmind: Command, answer: Answer, deployment: Context
+) -> None:
+    assert answer(["models", "promote", "credit/2"]) == {
+        "name": "credit",
+        "version": "2",
+        "alias": "champion",
+        "previous_version": "1",
+        "overridden": False,
+    }
+    assert serving_states(deployment.control)["credit"].champion.version == "2"
+    assert answer(["models", "rollback", "credit"]) == {"name": "credit", "version": "1"}
+    assert serving_states(deployment.control)["credit"].champion.version == "1"
+    assert "credit@champion is version 2, was version 1" in fairmind("models", "promote", "credit/2").output
+    assert "credit@champion is version 1 again" in fairmind("models", "rollback", "credit").output
+
+
+def test_a_refused_version_is_promoted_by_an_override_only(
+    fairmind: Command, answer: Answer, registry: FakeRegistry, deployment: Context
+) -> None:
+    assert isinstance(fairmind("models", "promote", "credit/3").exception, GateRefusedError)
+    assert answer(["models", "promote", "credit/3", "--override", "agreed"])["overridden"] is True
+    (champion,) = [version for version in registry.aliased() if "champion" in version.aliases]
+    assert champion.tags["fairmind.override.by"] == deployment.actor
+
+
+def test_another_alias_can_be_moved(answer: Answer, registry: FakeRegistry) -> None:
+    assert answer(["models", "promote", "credit/1", "--alias", "challenger"])["alias"] == "challenger"
+    (version,) = registry.aliased()
+    assert version.aliases == {"champion", "challenger"}
+
+
+def test_during_a_rollout_nothing_is_promoted_by_hand(
+    fairmind: Command, deployment: Context, registry: FakeRegistry
+) -> None:
+    plan = Plan.parse({"model": "credit", "steps": [{"weight": 0.2}]})
+    rollouts.start(deployment.control, plan, registry, actor="ada", now=datetime.now(UTC))
+    for command in (["promote", "credit/2"], ["rollback", "credit"]):
+        assert isinstance(fairmind("models", *command).exception, RolloutConflictError)
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (["show", "credit/9"], ModelNotFoundError),
+        (["show", "a@b@c"], InvalidReferenceError),
+        (["promote", "nope/1"], ModelNotFoundError),
+        (["rollback", "credit"], ModelNotFoundError),
+    ],
+)
+def test_what_is_not_there_is_named(fairmind: Command, command: list[str], error: type[Exception]) -> None:
+    assert isinstance(fairmind("models", *command).exception, error)

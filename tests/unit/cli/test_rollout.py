@@ -1,0 +1,117 @@
+"""`fairmind rollout`: every command, as a person reads it and as a script does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from cli.context import Context
+from registry.errors import GateRefusedError, RegistryUnavailableError
+from rollout.errors import InvalidPlanError, RolloutConflictError, RolloutNotFoundError
+from rollout.serving_store import serving_states
+from tests.fakes.registry import FakeRegistry
+
+Command = Callable[..., Result]
+Answer = Callable[[Sequence[str]], Any]
+
+
+@pytest.fixture
+def plan(deployment: Context, tmp_path: Path) -> str:
+    path = tmp_path / "plan.yaml"
+    path.write_text("model: credit\nsteps:\n  - weight: 0.2\n")
+    return str(path)
+
+
+@pytest.fixture
+def started(answer: Answer, plan: str) -> str:
+    return str(answer(["rollout", "start", plan])["id"])
+
+
+def test_without_rollouts_the_list_says_how_to_start_one(fairmind: Command, answer: Answer) -> None:
+    assert "fairmind rollout start" in fairmind("rollout", "list").output
+    assert answer(["rollout", "list"]) == {"rollouts": []}
+
+
+def test_a_rollout_goes_from_start_to_abort(answer: Answer, plan: str, deployment: Context) -> None:
+    rollout = answer(["rollout", "start", plan])
+    name = rollout["id"]
+    assert (rollout["state"], rollout["weight"], rollout["created_by"]) == ("canary", 0.2, deployment.actor)
+    assert answer(["rollout", "status", name]) == rollout
+    assert answer(["rollout", "weight", name, "0.35"])["weight"] == 0.35
+    assert serving_states(deployment.control)["credit"].weight_bp == 3_500
+    assert answer(["rollout", "pause", name, "--reason", "complaints"])["reason"] == "complaints"
+    assert answer(["rollout", "resume", name])["state"] == "canary"
+    assert answer(["rollout", "abort", name, "--reason", "enough"])["state"] == "rolled_back"
+    assert [one["id"] for one in answer(["rollout", "list"])["rollouts"]] == [name]
+
+
+def test_a_promoted_rollout_moves_the_alias(answer: Answer, started: str, registry: FakeRegistry) -> None:
+    assert answer(["rollout", "promote", started])["state"] == "promoted"
+    (champion,) = [version for version in registry.aliased() if "champion" in version.aliases]
+    assert champion.version == "2"
+
+
+def test_people_read_a_table(fairmind: Command, started: str) -> None:
+    for command in (["list"], ["status", started], ["weight", started, "0.25"]):
+        result = fairmind("rollout", *command)
+        assert result.exit_code == 0
+        for word in (started, "credit", "canary"):
+            assert word in result.output
+    assert "25.00%" in fairmind("rollout", "list").output
+
+
+@pytest.mark.parametrize("reason", ["see [/ticket]", "[bold]loud[/bold]", "[red"])
+def test_a_reason_is_shown_as_it_was_written(fairmind: Command, started: str, reason: str) -> None:
+    for command in (["pause", started, "--reason", reason], ["list"], ["status", started]):
+        result = fairmind("rollout", *command)
+        assert result.exit_code == 0, result.exception
+        assert reason in result.output
+
+
+def test_a_gate_refuses_until_it_is_overridden(
+    fairmind: Command, answer: Answer, plan: str, tmp_path: Path
+) -> None:
+    refused = tmp_path / "refused.yaml"
+    refused.write_text('model: credit\nchallenger: "3"\nsteps: [{weight: 0.1}]\n')
+    assert isinstance(fairmind("rollout", "start", str(refused)).exception, GateRefusedError)
+    name = answer(["rollout", "start", str(refused), "--override", "to compare only"])["id"]
+    assert isinstance(fairmind("rollout", "promote", name).exception, GateRefusedError)
+    assert answer(["rollout", "promote", name, "--override", "agreed"])["state"] == "promoted"
+
+
+def test_a_second_start_is_a_conflict(fairmind: Command, started: str, plan: str) -> None:
+    assert isinstance(fairmind("rollout", "start", plan).exception, RolloutConflictError)
+
+
+@pytest.mark.parametrize("weight", ["0.6", "nan", "inf"])
+def test_a_weight_that_cannot_be_is_named(fairmind: Command, started: str, weight: str) -> None:
+    assert isinstance(fairmind("rollout", "weight", started, weight).exception, InvalidPlanError)
+
+
+def test_a_weight_that_is_no_number_is_wrong_usage(fairmind: Command, started: str) -> None:
+    assert fairmind("rollout", "weight", started, "much").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["status", "pause", "resume", "abort", "promote"])
+def test_an_unknown_rollout_is_named(fairmind: Command, command: str) -> None:
+    error = fairmind("rollout", command, "r-nope").exception
+    assert isinstance(error, RolloutNotFoundError)
+    assert "r-nope" in str(error)
+
+
+def test_a_plan_that_is_not_there_is_named(fairmind: Command) -> None:
+    error = fairmind("rollout", "start", "nowhere.yaml").exception
+    assert isinstance(error, InvalidPlanError)
+    assert "nowhere.yaml" in str(error)
+
+
+def test_without_the_registry_a_rollout_can_still_be_ended(
+    fairmind: Command, answer: Answer, started: str, plan: str, registry: FakeRegistry
+) -> None:
+    registry.away = True
+    assert answer(["rollout", "abort", started])["state"] == "rolled_back"
+    assert isinstance(fairmind("rollout", "start", plan).exception, RegistryUnavailableError)
