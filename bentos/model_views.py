@@ -8,7 +8,6 @@ from sqlalchemy import Engine
 
 from registry.errors import GateRecordError
 from registry.gate_record import GateRecord
-from registry.reference import Reference
 from registry.registry import Registry
 from registry.versions import ModelVersion
 from rollout.serving_state import ServingState
@@ -48,11 +47,6 @@ def version_view(version: ModelVersion) -> dict[str, Any]:
         "gates": gates,
         "tags": {key: value for key, value in version.tags.items() if key != "fairmind.gates"},
     }
-
-
-def find_version(registry: Registry, reference: Reference) -> dict[str, Any]:
-    """Return the version a reference names."""
-    return version_view(registry.find(reference))
 
 
 def _view(versions: list[ModelVersion], name: str, state: ServingState | None) -> dict[str, Any]:

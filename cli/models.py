@@ -52,14 +52,22 @@ def list_models(as_json: Json = False) -> None:
 @app.command()
 def show(reference: Ref, as_json: Json = False) -> None:
     """Show one version: where it comes from, what its gates said, what it was proven equal to."""
-    from bentos.model_views import find_version
+    from bentos.model_views import version_view
     from cli.context import open_context
+    from inference.errors import RuntimeLoadError
+    from inference.parity import Proof
+    from registry.model_cache import ModelCache
     from registry.reference import Reference
 
     context = open_context()
-    version = find_version(context.registry, Reference.parse(reference))
+    found = context.registry.find(Reference.parse(reference))
+    version = version_view(found)
+    try:
+        proof = Proof.load(ModelCache(context.home.models).fetch(context.registry, found) / "fairmind")
+    except RuntimeLoadError:  # not one of ours: nobody compiled it, nobody proved anything
+        proof = None
     if as_json:
-        emit_json(version)
+        emit_json(version | {"proof": None if proof is None else proof.model_dump(mode="json")})
         return
     shown = table(escape(f"{version['name']}/{version['version']}"), "", "")
     for key in ("aliases", "created_at", "run_id", "digest"):
@@ -67,6 +75,11 @@ def show(reference: Ref, as_json: Json = False) -> None:
         shown.add_row(key, ", ".join(value) if isinstance(value, list) else str(value))
     for key, value in sorted(version["tags"].items()):
         shown.add_row(escape(key), escape(value))
+    if proof is not None:
+        compared = f"{proof.rows:,} rows and {proof.adversarial_rows:,} made to be difficult"
+        costs = ", ".join(f"{cost:.3g} µs at {rows:,}" for rows, cost in proof.microseconds_per_row.items())
+        shown.add_row("proof", f"equal to {proof.largest_difference:.1g} on {compared}")
+        shown.add_row("cost per row", f"{costs} rows a call")
     results.print(shown)
     print_gates(version["gates"])
 

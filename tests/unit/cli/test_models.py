@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 
 from cli.context import Context
+from inference.parity import Proof
+from registry.digest import digest_folder
 from registry.errors import GateRefusedError, InvalidReferenceError, ModelNotFoundError
+from registry.versions import DIGEST_TAG
 from rollout import rollouts
 from rollout.errors import RolloutConflictError
 from rollout.plan import Plan
@@ -52,6 +56,28 @@ def test_a_version_is_shown_by_every_way_to_name_it(fairmind: Command, answer: A
     shown = fairmind("models", "show", "credit/3").output
     for word in ("credit/3", "equalized_odds_difference", "SEX", "0.1700", "fail", "sha256:"):
         assert word in shown
+
+
+def test_a_version_shows_the_proof_that_came_with_its_files(
+    fairmind: Command, answer: Answer, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    proof = Proof(
+        rows=17_197,
+        adversarial_rows=240,
+        largest_difference=3e-16,
+        decisions_changed=0,
+        tolerance=1e-6,
+        microseconds_per_row={1: 8.0, 1024: 0.6},
+        versions={"numpy": "2.4"},
+    )
+    folder = tmp_path / "proven" / "fairmind"
+    folder.mkdir(parents=True)
+    proof.save(folder)
+    registry.register("proven", folder.parent, {DIGEST_TAG: digest_folder(folder.parent)})
+    assert answer(["models", "show", "proven/1"])["proof"] == proof.model_dump(mode="json")
+    shown = fairmind("models", "show", "proven/1").output
+    assert "equal to 3e-16 on 17,197 rows" in shown
+    assert answer(["models", "show", "credit/1"])["proof"] is None
 
 
 @pytest.mark.parametrize("text", ["see [/ticket]", "[bold]loud[/bold]"])
