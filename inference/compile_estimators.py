@@ -105,6 +105,7 @@ def _trees(estimator: Any, blocks: Sequence[Block]) -> TreeRuntime:
         raise CompileError(name, "loss='exponential' has no compiled form")
     try:
         content: bytes = treelite.sklearn.import_model(_as_ensemble(estimator)).serialize_bytes()
+    # All the ways in which treelite's importer says that it does not know an estimator or a version of it.
     except (treelite.TreeliteError, NotImplementedError, AssertionError, RuntimeError) as error:
         raise CompileError(name, f"treelite does not take it ({error})") from error
     output = TreeOutput.VALUE
