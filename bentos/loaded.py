@@ -138,7 +138,7 @@ def _any_row(signature: Signature) -> Columns:
     columns: dict[str, NDArray[Any]] = {}
     for column in signature.columns:
         match column.type:
-            case ColumnType.STRING:
+            case ColumnType.STRING | ColumnType.ANY:
                 columns[column.name] = np.array([column.categories[0] if column.categories else ""], dtype=object)
             case ColumnType.DOUBLE:
                 columns[column.name] = np.zeros(1)

@@ -22,7 +22,7 @@ from bentos.served import Served, Target
 from bentos.wire import Exchange
 from inference.columns import columns_from_lists
 from inference.runtime import Columns
-from inference.signature import ColumnType, Signature, Task
+from inference.signature import ColumnType, Signature
 
 PROTOCOL: Final = "oip"
 _DATATYPES: Final[Mapping[ColumnType, str]] = {
@@ -30,6 +30,7 @@ _DATATYPES: Final[Mapping[ColumnType, str]] = {
     ColumnType.LONG: "INT64",
     ColumnType.BOOLEAN: "BOOL",
     ColumnType.STRING: "BYTES",
+    ColumnType.ANY: "BYTES",
 }
 _INTEGERS: Final = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
 _ACCEPTED: Final[Mapping[ColumnType, frozenset[str]]] = {
@@ -37,6 +38,7 @@ _ACCEPTED: Final[Mapping[ColumnType, frozenset[str]]] = {
     ColumnType.LONG: _INTEGERS,
     ColumnType.BOOLEAN: frozenset({"BOOL"}),
     ColumnType.STRING: frozenset({"BYTES"}),
+    ColumnType.ANY: _INTEGERS | {"FP16", "FP32", "FP64", "BOOL", "BYTES"},
 }
 _MAX_TEXT: Final = 200
 
@@ -68,7 +70,7 @@ def model_metadata(target: Target) -> dict[str, Any]:
     outputs: list[dict[str, Any]] = [
         {"name": "prediction", "datatype": _prediction_datatype(signature), "shape": [-1]}
     ]
-    if signature.task is not Task.REGRESSION:
+    if signature.classes:
         outputs.append(
             {
                 "name": "probabilities",

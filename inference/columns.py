@@ -25,6 +25,7 @@ _EXPECTED: Final[Mapping[ColumnType, str]] = {
     ColumnType.LONG: "an integer",
     ColumnType.BOOLEAN: "true or false",
     ColumnType.STRING: "a string",
+    ColumnType.ANY: "a string, a number, true or false",
 }
 _LARGEST: Final = 1e150  # beyond it, a linear model's sum may overflow into a NaN probability
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
@@ -105,7 +106,7 @@ def _decode(column: Column, values: list[Any]) -> NDArray[Any]:
         row = next(index for index, value in enumerate(values) if value not in column.known_values)
         raise SignatureMismatchError("is a category the model does not know", column=column.name, row=row)
     kind = column.type
-    if kind is ColumnType.STRING:
+    if kind in {ColumnType.STRING, ColumnType.ANY}:
         strings = np.empty(len(values), dtype=object)
         strings[:] = values
         return strings

@@ -39,7 +39,7 @@ class Decision(BaseModel):
         return np.asarray(np.argmax(probabilities, axis=1))
 
     def apply(self, scores: Scores, signature: Signature) -> NDArray[Any]:
-        """Return [N] labels (of `signature.classes`) for a classifier, [N] float64 values for a regressor."""
+        """Return [N] labels (of `signature.classes`) for a classifier, the values as they are for other tasks."""
         if scores.probabilities is None:
             if scores.values is None:
                 raise ValueError("the runtime returned neither values nor probabilities")

@@ -13,7 +13,7 @@ from inference.errors import RuntimeLoadError
 from inference.linear import LinearRuntime
 from inference.runtime import Runtime
 from inference.served_model import ServedModel
-from inference.signature import Signature, Task
+from inference.signature import Signature
 from inference.stored import Stored, read_stored
 from inference.trees import TreeRuntime
 
@@ -38,7 +38,7 @@ def load_model(folder: Path) -> ServedModel:
         runtime, outputs, columns = _restore(stored)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise RuntimeLoadError(str(folder), f"its parts do not fit together ({error})") from error
-    expected = 0 if signature.task is Task.REGRESSION else len(signature.classes)
+    expected = len(signature.classes)
     if outputs != expected:
         raise RuntimeLoadError(str(folder), f"the signature has {expected} classes, the runtime {outputs}")
     unknown = columns - signature.names

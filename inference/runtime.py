@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,12 @@ Columns = Mapping[str, NDArray[Any]]
 class Scores:
     """What a runtime computes for N rows.
 
-    `values` is [N] float64 for a regressor; `probabilities` is [N, K] float64 in the order of the signature's
-    classes for a classifier. Exactly one of the two is there.
+    `values` is [N] float64 for a regressor, [N, M] where the signature names M outputs, and of any dtype for an
+    opaque model; `probabilities` is [N, K] float64 in the order of the signature's classes for a classifier. Exactly
+    one of the two is there.
     """
 
-    values: NDArray[np.float64] | None = None
+    values: NDArray[Any] | None = None
     probabilities: NDArray[np.float64] | None = None
 
 
@@ -30,4 +31,19 @@ class Runtime(Protocol):
 
     def run(self, columns: Columns, rows: int) -> Scores:
         """Return the scores of `rows` rows."""
+        ...
+
+
+@runtime_checkable
+class RemoteRuntime(Runtime, Protocol):
+    """A runtime in a process of its own, which can be given up and which takes the model's own parameters."""
+
+    def run_within(
+        self, columns: Columns, rows: int, *, params: Mapping[str, Any] | None, seconds: float | None
+    ) -> Scores:
+        """Return the scores; a call that takes longer than `seconds` is ended, and the process with it."""
+        ...
+
+    def close(self) -> None:
+        """End the process."""
         ...

@@ -17,8 +17,8 @@ from inference.signature import Signature
 class Predictions:
     """The answer for N rows, in their order.
 
-    `prediction` is [N] labels or values; `probabilities` is [N, K] in the order of the signature's classes, and
-    None for a regressor.
+    `prediction` is [N] labels or values, [N, M] where the signature names M outputs; `probabilities` is [N, K] in
+    the order of the signature's classes, and None where the task is no classification.
     """
 
     prediction: NDArray[Any]

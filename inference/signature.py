@@ -19,6 +19,7 @@ class ColumnType(StrEnum):
     LONG = "long"  # int64; has no missing value
     BOOLEAN = "boolean"  # bool_; has no missing value
     STRING = "string"  # object array of str; a missing value is None
+    ANY = "any"  # object array of JSON scalars as sent; for a model that does not say what it takes
 
 
 _PYTHON_TYPES: Final[Mapping[ColumnType, tuple[type, ...]]] = {
@@ -26,14 +27,16 @@ _PYTHON_TYPES: Final[Mapping[ColumnType, tuple[type, ...]]] = {
     ColumnType.LONG: (int,),
     ColumnType.BOOLEAN: (bool,),
     ColumnType.STRING: (str,),
+    ColumnType.ANY: (str, float, int, bool),
 }
 
 
 class Column(BaseModel):
     """One input column.
 
-    `nullable` says that the pipeline has an answer for a missing value. `categories` is given only where the
-    pipeline refuses categories it was not fitted on.
+    `nullable` says that the pipeline has an answer for a missing value; `optional`, that a request may leave the
+    whole column out, which then is missing in every row (an optional column is nullable). `categories` is given
+    only where the pipeline refuses categories it was not fitted on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +44,7 @@ class Column(BaseModel):
     name: str
     type: ColumnType
     nullable: bool = False
+    optional: bool = False
     categories: tuple[str | bool, ...] | None = None
 
     @cached_property
@@ -63,12 +67,16 @@ class Task(StrEnum):
     BINARY = "binary"
     MULTICLASS = "multiclass"
     REGRESSION = "regression"
+    OPAQUE = "opaque"  # values of any kind, whatever the model's `predict` gives; nothing else is known of them
 
 
 class Signature(BaseModel):
     """Input columns in the model's order, and the shape of its answer.
 
-    `classes` are the labels in scikit-learn's order (`classes_`), empty for a regressor.
+    `classes` are the labels in scikit-learn's order (`classes_`), empty where the task is no classification.
+    `outputs` are the names of the values of one row where there are several, empty where there is one; only
+    regressors and opaque models have several. `matrix` says that the model takes one matrix whose columns these
+    are, in this order, and knows no names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +84,8 @@ class Signature(BaseModel):
     columns: tuple[Column, ...]
     task: Task
     classes: tuple[int | float | bool | str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    matrix: bool = False
 
     @cached_property
     def names(self) -> AbstractSet[str]:
@@ -87,8 +97,10 @@ class Signature(BaseModel):
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
             raise ValueError("two columns have the same name")
-        if (self.task is Task.REGRESSION) != (not self.classes):
+        if (self.task in {Task.BINARY, Task.MULTICLASS}) != bool(self.classes):
             raise ValueError("classes are for classifiers, and every classifier has them")
+        if self.outputs and (self.classes or len(self.outputs) < 2):
+            raise ValueError("outputs are named where a row has several values, which no classifier has")
         if self.task is Task.BINARY and len(self.classes) != 2:
             raise ValueError("a binary classifier has two classes")
         return self
