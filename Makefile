@@ -106,7 +106,7 @@ generate: setup ## write the generated files: bentos/requirements.txt, docs/conf
 # ---- push -----------------------------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: setup ## side by side with peers, into docs/benchmarks.md (ARGS=--quick: under a minute, prints only)
+bench: setup ## beside peers and against targets, into docs/benchmarks.md (ARGS="--quick --only one_row --no-peers": a look)
 	@.venv/bin/python -m loadtests.bench.run $(ARGS)
 
 .PHONY: loadtest

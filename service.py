@@ -10,7 +10,7 @@ from bentos import telemetry
 from bentos.configuration import settings_or_exit
 from bentos.forwarding import COMPANION_SERVICE
 from bentos.messages import BiasTestAnswer, Instance, PredictAnswer
-from bentos.processes import FRONT_SERVICE, ONE_THREAD, CompanionService, FrontDoorService
+from bentos.processes import FRONT_SERVICE, WORKER_ENVIRONMENT, CompanionService, FrontDoorService
 
 telemetry.switch_off()
 settings = settings_or_exit().serving
@@ -27,7 +27,7 @@ class FairMindCompanion:
     workers=settings.workers,
     http={"host": settings.host, "port": settings.port},
     metrics={"enabled": False},
-    envs=ONE_THREAD,
+    envs=WORKER_ENVIRONMENT,
 )
 class FairMind:
     """Predictions over one adaptive batch queue, and bias tests of what is served."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -19,13 +21,17 @@ from bentos.companion import Companion
 from bentos.errors import AmbiguousModelError, InvalidRequestError, ModelNotServedError
 from fairness.gate import BiasPolicy
 from inference.columns import columns_from_rows
-from inference.loading import load_model
+from inference.loading import SIGNATURE_FILE, load_model
+from inference.runtime import RemoteRuntime
 from inference.served_model import ServedModel
+from inference.signature import Signature
 from monitoring.identifiers import new_request_id
 from monitoring.windows import window
 from registry.reference import Reference
 from rollout.serving_state import ServedVersion, ServingState
 from rollout.serving_store import serving_states
+from runners.loading import load_runner
+from runners.preparation import FAIRMIND_FOLDER
 
 _ROWS_PER_CALL = 10_000
 _DEFAULT_WINDOW = timedelta(days=30)
@@ -108,7 +114,7 @@ class BiasTests:
             favourable=request.favourable,
             test_id=new_request_id(),
             created_at=now,
-            classes=self._model(state.model, state.champion).signature.classes,
+            classes=self._classes(state.model, state.champion),
             protected=request.protected,
             policy=request.policy,
             alpha=request.alpha,
@@ -123,15 +129,15 @@ class BiasTests:
     def _score(self, request: BiasTestRequest) -> Scored:
         state = self._state(request.model)
         version = self._version(state, request)
-        served = self._model(state.model, version)
         features = [instance.features for instance in request.instances]
         predictions: list[Any] = []
-        for start in range(0, len(features), _ROWS_PER_CALL):
-            rows = features[start : start + _ROWS_PER_CALL]
-            columns = columns_from_rows(rows, served.signature)
-            with self._scoring:  # a runtime is safe from one thread at a time, and requests come from several
-                answer = served.predict(columns, len(rows))
-            predictions += answer.prediction.tolist()
+        with self._model(state.model, version) as served:
+            for start in range(0, len(features), _ROWS_PER_CALL):
+                rows = features[start : start + _ROWS_PER_CALL]
+                columns = columns_from_rows(rows, served.signature)
+                with self._scoring:  # a runtime is safe from one thread at a time, and requests come from several
+                    answer = served.predict(columns, len(rows))
+                predictions += answer.prediction.tolist()
         return Scored(state.model, version.version, served.signature.classes, predictions)
 
     def _state(self, model: str | None) -> ServingState:
@@ -157,12 +163,33 @@ class BiasTests:
         found = self._companion.registry.find(reference)
         return ServedVersion(version=found.version, digest=found.digest)
 
-    def _model(self, name: str, version: ServedVersion) -> ServedModel:
-        folder = self._companion.cache.find(name, version.version, version.digest)
+    def _folder(self, name: str, version: ServedVersion) -> Path:
+        """Return where the version is loaded from: as the workers do, else its own files."""
+        folder = self._companion.folders.find(name, version)
+        if folder is None:
+            folder = self._companion.cache.find(name, version.version, version.digest)
         if folder is None:
             found = self._companion.registry.find(Reference(name, version=version.version))
             folder = self._companion.cache.fetch(self._companion.registry, found)
-        return self._load(Path(folder) / "fairmind")
+        return folder
+
+    @contextmanager
+    def _model(self, name: str, version: ServedVersion) -> Iterator[ServedModel]:
+        folder = self._folder(name, version)
+        if not folder.is_relative_to(self._companion.home.prepared):
+            yield self._load(folder / FAIRMIND_FOLDER)
+            return
+        # Files from elsewhere may say how they want to be run; only what was prepared here is run.
+        served = load_runner(folder)
+        try:
+            yield served
+        finally:
+            if isinstance(served.runtime, RemoteRuntime):
+                served.runtime.close()
+
+    def _classes(self, name: str, version: ServedVersion) -> tuple[Any, ...]:
+        path = self._folder(name, version) / FAIRMIND_FOLDER / SIGNATURE_FILE
+        return Signature.model_validate_json(path.read_bytes()).classes
 
 
 def _parse(kind: type[Model], body: dict[str, Any]) -> Model:

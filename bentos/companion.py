@@ -1,7 +1,7 @@
 """The Companion: one process per deployment that does what serving workers must not spend time on.
 
-It follows the registry's aliases, fetches the versions that are to serve, writes the serving state for the
-workers, ships the prediction log, and answers the control API and `/metrics`.
+It follows the registry's aliases, fetches and prepares the versions that are to serve, writes the serving state for
+the workers, ships the prediction log, and answers the control API and `/metrics`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import IO
 from sqlalchemy import Engine
 
 from bentos.configuration import Settings
+from bentos.preparations import Preparations
 from bentos.promotions import follow
-from bentos.stores import open_control, open_home, open_log, open_registry
+from bentos.stores import open_control, open_home, open_log, open_preparer, open_registry
 from bentos.version_folders import Key, VersionFolders
 from database.home import Home
 from monitoring.metrics import ServingMetrics
@@ -28,8 +29,10 @@ from monitoring.shipper import Shipper
 from registry.errors import RegistryError
 from registry.model_cache import ModelCache
 from registry.registry import Registry
+from registry.wanted import WantedModels, parse_wanted
 from rollout.serving_state import ServingFile, write_file
 from rollout.serving_store import deployment_salt, serving_states
+from runners.compiled import CompiledCache
 
 _log = logging.getLogger(__name__)
 _STATE_SECONDS = 0.25
@@ -40,6 +43,8 @@ class Companion:
     """The state of the Companion and its background loops."""
 
     def __init__(self, settings: Settings, metrics: ServingMetrics) -> None:
+        self._stop = threading.Event()
+        self._aliases_moved = threading.Event()
         self.settings = settings
         self.metrics = metrics
         self.home: Home = open_home(settings)
@@ -47,12 +52,17 @@ class Companion:
         self.log: Engine = open_log(settings, self.home)
         self.registry: Registry = open_registry(settings, self.home)
         self.cache = ModelCache(self.home.models)
-        self.folders = VersionFolders(self.cache, self.registry)
+        self.wanted = WantedModels(parse_wanted(settings.serving.models))
+        self._preparations = Preparations(
+            open_preparer(settings, self.home),
+            self.home.prepared,
+            CompiledCache(self.home.compiled),
+            self.aliases_moved,
+        )
+        self.folders = VersionFolders(self.cache, self.registry, self._preparations)
         self._unit_salt = deployment_salt(self.control)
         self.problems: dict[str, str] = {}
         self._shipper = Shipper(self.home.spool, self.log)
-        self._stop = threading.Event()
-        self._aliases_moved = threading.Event()
         self._threads: list[threading.Thread] = []
         self._lock: IO[str] | None = None
         self._written: ServingFile | None = None
@@ -63,6 +73,7 @@ class Companion:
         loops: dict[str, tuple[Callable[[], None], float]] = {
             "serving-state": (self._write_state, _STATE_SECONDS),
             "registry": (self._follow_registry, self.settings.registry.poll_seconds),
+            "preparations": (self._preparations.work, _STATE_SECONDS),
             "shipper": (self._ship, self.settings.monitoring.ship_seconds),
         }
         for name, (step, seconds) in loops.items():
@@ -75,11 +86,13 @@ class Companion:
         self._stop.set()
         self._aliases_moved.set()
         for thread in self._threads:
-            if thread.is_alive():
+            # One may take minutes, and is taken up again by the next Companion.
+            if thread.is_alive() and thread.name != "preparations":
                 thread.join(timeout=10)
         if self._lock is not None:
             self._ship()
             self._lock.close()
+        self.metrics.save()
 
     def aliases_moved(self) -> None:
         """Look at the registry now instead of at the next poll."""
@@ -131,15 +144,15 @@ class Companion:
     def _follow_registry(self) -> None:
         # What lies here already needs no registry, which may take its whole time-out to be away.
         self.folders.obtain(serving_states(self.control).values(), ask_registry=False)
-        changed = follow(self.control, self.registry, datetime.now(UTC))
+        changed = follow(self.control, self.registry, datetime.now(UTC), self.wanted)
         if changed:
             _log.info("aliases moved: %s", ", ".join(changed))
         self.folders.obtain(serving_states(self.control).values(), ask_registry=True)
-        problems = self.folders.problems()
-        if problems:
-            self._report("versions", "; ".join(f"{name}: {problem}" for name, problem in problems.items()))
-        else:
-            self.problems.pop("versions", None)
+        for kind, problems in (("models", self.wanted.problems()), ("versions", self.folders.problems())):
+            if problems:
+                self._report(kind, "; ".join(f"{name}: {problem}" for name, problem in problems.items()))
+            else:
+                self.problems.pop(kind, None)
 
     def _write_state(self) -> None:
         states = serving_states(self.control)
@@ -148,7 +161,7 @@ class Companion:
             self._aliases_moved.set()  # new ones are looked for at once, others at the next poll
         self._known_missing = missing
         models = {name: self.folders.located(state) for name, state in states.items()}
-        content = ServingFile(unit_salt=self._unit_salt, models=models)
+        content = ServingFile(unit_salt=self._unit_salt, models=models, problems=self.wanted.problems())
         if content != self._written or not self.home.serving_state.exists():
             write_file(self.home.serving_state, content)
             self._written = content

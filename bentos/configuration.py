@@ -17,7 +17,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from bentos.settings import BatchingSettings, ServingSettings
+from bentos.settings import BatchingSettings, RunnerSettings, ServingSettings
 from database.settings import DatabaseSettings
 from monitoring.settings import MonitoringSettings
 from registry.settings import RegistrySettings
@@ -27,6 +27,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     RegistrySettings,
     ServingSettings,
     BatchingSettings,
+    RunnerSettings,
     MonitoringSettings,
 )
 _PREFIX = "FAIRMIND_"
@@ -53,6 +54,7 @@ class Settings:
     registry: RegistrySettings
     serving: ServingSettings
     batching: BatchingSettings
+    runners: RunnerSettings
     monitoring: MonitoringSettings
 
     @classmethod
@@ -65,7 +67,12 @@ class Settings:
         check_names(os.environ)
         try:
             return cls(
-                DatabaseSettings(), RegistrySettings(), ServingSettings(), BatchingSettings(), MonitoringSettings()
+                DatabaseSettings(),
+                RegistrySettings(),
+                ServingSettings(),
+                BatchingSettings(),
+                RunnerSettings(),
+                MonitoringSettings(),
             )
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
@@ -143,7 +150,7 @@ def _variable(kind: type[BaseSettings], name: str, info: FieldInfo) -> str:
 
 
 def _default(info: FieldInfo) -> str:
-    return "unset" if info.default is None else f"`{_plain(info.default)}`"
+    return "unset" if info.default is None or info.default == "" else f"`{_plain(info.default)}`"
 
 
 def _plain(value: object) -> str:

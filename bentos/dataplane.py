@@ -10,9 +10,12 @@ import asyncio
 import time
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bentos.errors import TooLargeError
 from bentos.served import Target, Variant, find
@@ -22,18 +25,22 @@ from inference.runtime import Columns
 from inference.served_model import Predictions
 from inference.signature import Signature, Task
 from monitoring.errors import LogUnavailableError, SpoolFullError
-from monitoring.predictions import PredictionRecord
+from monitoring.predictions import BULK_ROWS, PredictionRecord
 from rollout.assignment import Cohort
 
 Value = TypeVar("Value")
-Features = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
+Values = list[Any] | NDArray[Any]
+Features = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Mapping[str, NDArray[Any]]
 Decode = Callable[[Signature, Sequence[int] | None], tuple[Columns, Features]]
 """Returns the columns of the rows at some positions (None: all), and the same rows in a form to be logged."""
 
 
 @dataclass(slots=True)
 class Request:
-    """The rows of one request. The per-row lists are None where no row has such a value."""
+    """The rows of one request. The per-row lists are None where no row has such a value.
+
+    `params` are parameters of the model itself, for one that takes any.
+    """
 
     id: str
     protocol: str
@@ -43,16 +50,39 @@ class Request:
     units: Sequence[str | None] | None = None
     protected: Sequence[Mapping[str, str | None] | None] | None = None
     caller_ids: Sequence[str | None] | None = None
+    params: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
 class Part:
-    """The rows of a request that one variant answered; `positions` are their places in the request."""
+    """The rows of a request that one variant answered; `positions` are their places in the request.
+
+    `labels` are the predictions and `scores` one number per row: P(classes[1]) of a binary classifier, of other
+    classifiers that of the answer, of a regressor the value; None where there is not one. They are plain values,
+    and arrays where the rows are so many that they are logged in bulk.
+    """
 
     variant: Variant
     positions: Sequence[int]
     features: Features
     predictions: Predictions
+    labels: Values = field(init=False)
+    scores: Values | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        predictions = self.predictions
+        scores = _scores(predictions, self.variant.batcher.model.signature)
+        is_bulk = len(self.positions) > BULK_ROWS
+        self.labels = predictions.prediction if is_bulk else predictions.prediction.tolist()
+        self.scores = scores if scores is None or is_bulk else scores.tolist()
+
+
+def _scores(predictions: Predictions, signature: Signature) -> NDArray[Any] | None:
+    if predictions.probabilities is None:
+        return predictions.prediction if signature.task is Task.REGRESSION and not signature.outputs else None
+    if signature.task is Task.BINARY:
+        return predictions.probabilities[:, 1]
+    return np.asarray(predictions.probabilities.max(axis=1))
 
 
 class DataPlane:
@@ -60,6 +90,8 @@ class DataPlane:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self._max_rows = worker.serving.max_rows
+        self._seconds = worker.serving.timeout_seconds
 
     def find(self, model: str | None, version: str | None = None) -> Target:
         """Return what a request names; see `bentos.served.find`."""
@@ -73,30 +105,30 @@ class DataPlane:
             SpoolFullError, LogUnavailableError: The answer could not be logged, and settings say that then there is
                 none.
         """
-        limit = self._worker.serving.max_rows
-        if request.rows > limit:
-            raise TooLargeError("rows", limit, "FAIRMIND_BENTOS_MAX_ROWS")
+        if request.rows > self._max_rows:
+            raise TooLargeError("rows", self._max_rows, "FAIRMIND_BENTOS_MAX_ROWS")
         if not request.rows:
             raise EmptyBatchError
-        deadline = request.started + self._worker.serving.timeout_seconds
+        deadline = request.started + self._seconds
         groups, cohorts = _assign(target, request)
-        decoded = [
-            (variant, positions, *request.decode(variant.batcher.model.signature, positions))
-            for variant, positions in groups
-        ]
-        if len(decoded) == 1:
-            variant, positions, columns, features = decoded[0]
-            answer = await variant.batcher.predict(columns, request.rows, deadline)
-            parts = [Part(variant, range(request.rows) if positions is None else positions, features, answer)]
+        if len(groups) == 1:
+            variant = groups[0][0]
+            columns, features = request.decode(variant.batcher.model.signature, None)
+            answer = await variant.batcher.predict(columns, request.rows, deadline, request.params)
+            parts = [Part(variant, range(request.rows), features, answer)]
         else:
+            decoded = [
+                (variant, positions or (), *request.decode(variant.batcher.model.signature, positions))
+                for variant, positions in groups
+            ]
             answers = await asyncio.gather(
                 *(
-                    variant.batcher.predict(columns, len(positions or ()), deadline)
+                    variant.batcher.predict(columns, len(positions), deadline, request.params)
                     for variant, positions, columns, _ in decoded
                 )
             )
             parts = [
-                Part(variant, positions or (), features, answer)
+                Part(variant, positions, features, answer)
                 for (variant, positions, _, features), answer in zip(decoded, answers, strict=True)
             ]
         self._log(target, request, parts, cohorts)
@@ -120,14 +152,14 @@ class DataPlane:
                 rollout_id=target.served.rollout_id,
                 protocol=request.protocol,
                 latency_us=latency_us,
-                positions=list(part.positions),
-                predictions=part.predictions.prediction.tolist(),
-                scores=scores(part),
+                positions=part.positions,
+                predictions=part.labels,
+                scores=part.scores,
                 features=part.features,
-                unit_hashes=_take(unit_hashes, part.positions),
-                cohorts=_take(cohorts, part.positions),
-                caller_ids=_take(request.caller_ids, part.positions),
-                protected=_take(request.protected, part.positions),
+                unit_hashes=_take(unit_hashes, part.positions, request.rows),
+                cohorts=_take(cohorts, part.positions, request.rows),
+                caller_ids=_take(request.caller_ids, part.positions, request.rows),
+                protected=_take(request.protected, part.positions, request.rows),
             )
             for part in parts
         ]
@@ -160,16 +192,6 @@ class DataPlane:
             metrics.predicted(model, variant, request.protocol, len(part.positions), seconds)
 
 
-def scores(part: Part) -> list[float]:
-    """Return one number per row: P(classes[1]) of a binary classifier, else that of the answer, or the value."""
-    signature = part.variant.batcher.model.signature
-    probabilities = part.predictions.probabilities
-    if probabilities is None:
-        return list(part.predictions.prediction.tolist())
-    column = probabilities[:, 1] if signature.task is Task.BINARY else probabilities.max(axis=1)
-    return list(column.tolist())
-
-
 def _assign(
     target: Target, request: Request
 ) -> tuple[list[tuple[Variant, Sequence[int] | None]], list[Cohort | None] | None]:
@@ -179,6 +201,9 @@ def _assign(
     served = target.served
     if request.units is None or not served.splits:
         return [(served.champion, None)], None
+    if request.rows == 1:
+        variant, one = served.assign(request.units[0])
+        return [(variant, None)], [one]
     assigned = {unit: served.assign(unit) for unit in set(request.units)}
     cohorts = [assigned[unit][1] for unit in request.units]
     variants = [assigned[unit][0] for unit in request.units]
@@ -191,5 +216,7 @@ def _assign(
     return [(by_name[name], found) for name, found in positions.items()], cohorts
 
 
-def _take(values: Sequence[Value] | None, positions: Sequence[int]) -> list[Value] | None:
-    return None if values is None else [values[position] for position in positions]
+def _take(values: Sequence[Value] | None, positions: Sequence[int], rows: int) -> Sequence[Value] | None:
+    if values is None or len(positions) == rows:  # one variant answered them all
+        return values
+    return [values[position] for position in positions]

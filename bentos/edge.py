@@ -14,16 +14,24 @@ from typing import Any, Final
 
 import orjson
 
-from bentos import oip
+from bentos import oip, predict
 from bentos.docs_page import DocsPage
-from bentos.errors import InsecureError, NotReadyError, describe, extra_headers
+from bentos.errors import (
+    InsecureError,
+    NotReadyError,
+    OverloadedError,
+    RouteNotFoundError,
+    describe,
+    extra_headers,
+)
 from bentos.forwarding import Companion
 from bentos.routes import HotRoutes
-from bentos.wire import App, ClientGoneError, Exchange, Receive, Scope, Send
+from bentos.wire import App, ClientGoneError, Exchange, Headers, Receive, Scope, Send
 from bentos.worker import Worker
 from monitoring.identifiers import new_request_id
 
 _log = logging.getLogger(__name__)
+_access_log = logging.getLogger("fairmind.access")
 _FORWARDED: Final = ("/api/v1/", "/metrics", "/bias_test")
 
 Handler = Callable[[Exchange], Awaitable[None]]
@@ -41,6 +49,11 @@ class FrontDoor:
 
     def __init__(self, app: App, worker: Worker, companion: Companion, *, closed: bool) -> None:
         self._app, self._worker, self._companion, self._closed = app, worker, companion, closed
+        self._max_in_flight, self._in_flight = worker.serving.max_in_flight, 0
+        self._overloaded = OverloadedError(self._max_in_flight)
+        self._logs_access = worker.serving.access_log
+        if self._logs_access:
+            _access_log.setLevel(logging.INFO)
         hot = HotRoutes(worker)
         self._v2 = hot.v2
         self._exact: dict[str, Handler] = {"/predict": hot.predict, "/v2": hot.v2, "/": DocsPage(app)}
@@ -56,12 +69,45 @@ class FrontDoor:
             await self._app(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send, new_request_id(), time.perf_counter())
+        if not predicts(exchange.path):
+            await self._answer(handler, exchange)
+        elif self.enter():
+            await self.answer_entered(exchange)
+        else:
+            status, body, headers = self.overload(exchange)
+            await exchange.reply(status, body, headers=headers)
+
+    def enter(self) -> bool:
+        """Take one more prediction request, if as many are not under way as one worker can answer in time."""
+        if self._in_flight >= self._max_in_flight:
+            return False
+        self._in_flight += 1
+        return True
+
+    async def answer_entered(self, exchange: Exchange) -> None:
+        """Answer a prediction request for which there was room."""
+        try:
+            await self._answer(self._handler(exchange.path) or _refuse_route, exchange)
+        finally:
+            self._in_flight -= 1
+        if self._logs_access:
+            took = 1e3 * (time.perf_counter() - exchange.started)
+            where, request = f"{exchange.method} {exchange.path}", exchange.request_id
+            _access_log.info("%s %d %.1f ms request %s", where, exchange.status, took, request)
+
+    def overload(self, exchange: Exchange) -> tuple[int, bytes, Headers]:
+        """Return the refusal of a prediction request for which there was no room: status, body, headers."""
+        exchange.protocol = predict.PROTOCOL if exchange.path == "/predict" else oip.PROTOCOL
+        return self._refusal(self._overloaded, exchange)
+
+    async def _answer(self, handler: Handler, exchange: Exchange) -> None:
         try:
             await handler(exchange)
         except ClientGoneError:
             return
         except Exception as error:
-            await self._refuse(error, exchange)
+            status, body, headers = self._refusal(error, exchange)
+            await exchange.reply(status, body, headers=headers)
         else:
             if exchange.model:
                 self._worker.metrics.request(exchange.model, exchange.protocol, "200")
@@ -83,7 +129,7 @@ class FrontDoor:
         body = await exchange.body(self._worker.serving.max_body_bytes)
         await exchange.reply(*await self._companion.forward(exchange.scope, body, exchange.request_id))
 
-    async def _refuse(self, error: Exception, exchange: Exchange) -> None:
+    def _refusal(self, error: Exception, exchange: Exchange) -> tuple[int, bytes, Headers]:
         status, code, message = describe(error)
         if status == 500:
             # A model's own message may hold a feature value: where it failed is logged, what it said is not.
@@ -97,7 +143,7 @@ class FrontDoor:
         if exchange.protocol == oip.PROTOCOL:
             status, content = oip.status_of(status, code), {"error": message}
         self._worker.metrics.request(exchange.model, exchange.protocol, str(status))
-        await exchange.reply(status, orjson.dumps(content), headers=headers)
+        return status, orjson.dumps(content), headers
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_started(message: Any) -> None:
@@ -109,6 +155,15 @@ class FrontDoor:
                 await self._companion.close()
 
         await self._app(scope, receive, send_started)
+
+
+def predicts(path: str) -> bool:
+    """Return whether requests to `path` are predictions, of which a worker answers a bounded number at a time."""
+    return path == "/predict" or (path.startswith("/v2/") and path.endswith("/infer"))
+
+
+async def _refuse_route(_exchange: Exchange) -> None:
+    raise RouteNotFoundError
 
 
 async def _refuse_insecure(_exchange: Exchange) -> None:

@@ -9,6 +9,7 @@ ServingError
 ├── MethodError               the route takes another method
 ├── ModelNotServedError       no such model, version or alias is served
 ├── AmbiguousModelError       several models are served and the request names none
+├── OverloadedError           this worker has as many requests under way as it may
 ├── NotReadyError             nothing is loaded yet, or the Companion is away
 ├── CompanionTimeoutError     the Companion is there and did not answer in time
 └── InsecureError             bound beyond loopback without keys
@@ -27,6 +28,7 @@ from inference import errors as inference
 from monitoring import errors as monitoring
 from registry import errors as registry
 from rollout import errors as rollout
+from runners import errors as runners
 
 
 class ServingError(Exception):
@@ -86,6 +88,13 @@ class AmbiguousModelError(ServingError):
         super().__init__(f"name the model, one of: {', '.join(names)}")
 
 
+class OverloadedError(ServingError):
+    """This worker has as many requests under way as it may; safe to retry."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"overloaded: {limit} requests are under way (FAIRMIND_BENTOS_MAX_IN_FLIGHT); retry later")
+
+
 class NotReadyError(ServingError):
     """Nothing is loaded yet, or the Companion is away; safe to retry."""
 
@@ -120,12 +129,15 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     MethodError: (405, "method_not_allowed"),
     ModelNotServedError: (404, "model_not_found"),
     AmbiguousModelError: (400, "model_required"),
+    OverloadedError: (503, "overloaded"),
     NotReadyError: (503, "not_ready"),
     CompanionTimeoutError: (504, "deadline_exceeded"),
     InsecureError: (403, "insecure"),
     inference.SignatureMismatchError: (422, "signature_mismatch"),
     inference.EmptyBatchError: (422, "empty_batch"),
+    inference.MalformedColumnsError: (400, "malformed_columns"),
     inference.ModelFailedError: (500, "model_failed"),
+    inference.RowsRefusedError: (422, "model_refused"),
     inference.QueueFullError: (503, "overloaded"),
     inference.DeadlineExceededError: (504, "deadline_exceeded"),
     inference.DrainingError: (503, "draining"),
@@ -137,11 +149,19 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     registry.AliasConflictError: (409, "alias_conflict"),
     registry.RegistryUnavailableError: (503, "registry_unavailable"),
     registry.DigestMismatchError: (409, "digest_mismatch"),
+    registry.FilesChangedError: (409, "digest_mismatch"),
+    registry.ReadOnlyRegistryError: (403, "registry_read_only"),
     registry.GateRefusedError: (409, "gate_refused"),
     registry.GateRecordError: (409, "gate_refused"),
     rollout.RolloutNotFoundError: (404, "rollout_not_found"),
     rollout.RolloutConflictError: (409, "rollout_conflict"),
     rollout.InvalidPlanError: (422, "invalid_plan"),
+    runners.RunnerCrashedError: (500, "model_crashed"),
+    runners.RunnerStartError: (503, "model_not_started"),
+    runners.RunnerEnvironmentError: (503, "model_not_loaded"),
+    runners.MlModelError: (503, "model_not_loaded"),
+    runners.UntrustedModelError: (503, "model_not_loaded"),
+    runners.RunnerError: (500, "model_failed"),
     AssessmentError: (422, "invalid_bias_test"),
     FairnessError: (422, "invalid_bias_test"),
     DatabaseError: (503, "database_unavailable"),

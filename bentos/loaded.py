@@ -1,4 +1,4 @@
-"""The model versions a worker holds: loaded and warmed beside the traffic, dropped when nobody wants them."""
+"""The model versions a worker holds: loaded and warmed beside the traffic, kept for a while when unwanted."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,50 +18,81 @@ from numpy.typing import NDArray
 from inference.batching import Batcher, BatchingPolicy
 from inference.cost import CostModel, measure
 from inference.loading import load_model
-from inference.runtime import Columns
+from inference.runtime import Columns, RemoteRuntime
 from inference.served_model import ServedModel
 from inference.signature import ColumnType, Signature
 from monitoring.metrics import ServingMetrics
 from rollout.serving_state import ServedVersion
+from runners.loading import is_runner, load_runner
+from runners.policy import RunnerPolicy
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 30.0
+_GRACE_SECONDS = 60.0
+_YOUNG_OBJECTS: Final = 20_000
+"""Objects made before the collector looks at the young ones; those of a request die by themselves."""
 
 Key = tuple[str, str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A batch queue, and the thread of its own where its model has one."""
+
+    batcher: Batcher
+    own_thread: Executor | None
 
 
 class LoadedVersions:
     """Batch queues by model, version and digest. Belongs to one event loop.
 
+    Versions that nobody wants any more stay for as long as there is room, so that going back to one needs no
+    loading; the one that has been idle longest goes first.
+
     Args:
         policy: How batches form.
         metrics: What is counted.
         changed: Called when a load has ended, well or not.
+        idle: How many versions stay that nobody wants.
+        runners: Bounds of models that run in processes of their own.
     """
 
-    def __init__(self, policy: BatchingPolicy, metrics: ServingMetrics, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        policy: BatchingPolicy,
+        metrics: ServingMetrics,
+        changed: Callable[[], None],
+        *,
+        idle: int = 0,
+        runners: RunnerPolicy | None = None,
+    ) -> None:
         self._policy, self._metrics, self._changed = policy, metrics, changed
-        self._batchers: dict[Key, Batcher] = {}
+        self._idle_room, self._runners = idle, runners
+        self._loaded: dict[Key, _Loaded] = {}
+        self._idle: dict[Key, None] = {}  # in the order in which they became idle
         self._loading: dict[Key, asyncio.Task[None]] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
         self._failed: dict[Key, tuple[str, float]] = {}
         # Loading has a thread of its own: it must not stand in a slow model's way, nor that one in its.
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
-        self._runner = ThreadPoolExecutor(2, thread_name_prefix="model")
+        self._shared = ThreadPoolExecutor(2, thread_name_prefix="model")
 
     def get(self, model: str, version: ServedVersion) -> Batcher | None:
         """Return the version's batch queue; when there is none, begin to load it and return None."""
         key = (model, version.version, version.digest)
-        batcher = self._batchers.get(key)
-        if batcher is None and version.folder is not None and key not in self._loading:
+        loaded = self._loaded.get(key)
+        if loaded is not None:
+            return loaded.batcher
+        if version.folder is not None and key not in self._loading:
             failed = self._failed.get(key)
             if failed is None or time.monotonic() - failed[1] > _RETRY_SECONDS:
                 self._loading[key] = asyncio.create_task(self._load(key, Path(version.folder)))
-        return batcher
+        return None
 
     def problem(self, model: str, version: ServedVersion) -> str | None:
         """Return why the version is not loaded, None when it is."""
         key = (model, version.version, version.digest)
-        if key in self._batchers:
+        if key in self._loaded:
             return None
         if key in self._loading:
             return "is being loaded"
@@ -69,12 +101,22 @@ class LoadedVersions:
         return f"its files are not here yet{': ' + version.problem if version.problem else ''}"
 
     def keep_only(self, wanted: Iterable[tuple[str, ServedVersion]], serving: Iterable[Batcher]) -> None:
-        """Drop what is neither wanted nor serving; what was taken is answered, then the memory is given back."""
+        """Let go of what is neither wanted nor serving, beyond the room for idle ones."""
         keys = {(model, version.version, version.digest) for model, version in wanted}
         held = set(map(id, serving))
-        dropped = [key for key, batcher in self._batchers.items() if key not in keys and id(batcher) not in held]
+        for key, loaded in self._loaded.items():
+            if key in keys or id(loaded.batcher) in held:
+                self._idle.pop(key, None)
+            else:
+                self._idle.setdefault(key)
+        dropped = list(self._idle)[: max(0, len(self._idle) - self._idle_room)]
         for key in dropped:
-            del self._batchers[key]
+            del self._idle[key]
+            loaded = self._loaded.pop(key)
+            if loaded.own_thread is not None:
+                retiring = asyncio.create_task(_retire(loaded, after=_GRACE_SECONDS))
+                self._retiring.add(retiring)
+                retiring.add_done_callback(self._retiring.discard)
         for key in set(self._failed) - keys:
             del self._failed[key]
         if dropped:
@@ -86,35 +128,40 @@ class LoadedVersions:
             await asyncio.gather(*self._loading.values(), return_exceptions=True)
 
     async def close(self) -> None:
-        """Answer what was taken and end the threads."""
-        for task in self._loading.values():
+        """Answer what was taken and end the threads and processes."""
+        for task in (*self._loading.values(), *self._retiring):
             task.cancel()
-        for batcher in self._batchers.values():
-            await batcher.drain()
+        await asyncio.gather(*self._retiring, *map(_retire, self._loaded.values()), return_exceptions=True)
         self._loader.shutdown(wait=False, cancel_futures=True)
-        self._runner.shutdown(wait=False, cancel_futures=True)
+        self._shared.shutdown(wait=False, cancel_futures=True)
 
     async def _load(self, key: Key, folder: Path) -> None:
         model, version, _ = key
+        # A model in a process of its own takes its time to start, and one that hangs blocks the thread that waits:
+        # it gets one to itself.
+        own = ThreadPoolExecutor(1, thread_name_prefix="runner") if is_runner(folder) else None
         try:
             loop = asyncio.get_running_loop()
-            served, cost = await loop.run_in_executor(self._loader, _load_and_warm, folder)
+            served, cost = await loop.run_in_executor(own or self._loader, _load_and_warm, folder, self._runners)
         except Exception as error:
+            if own is not None:
+                own.shutdown(wait=False)
             _log.error("version %s/%s did not load (%s); what is served stays as it is", model, version, error)
-            self._metrics.reloads.labels(model, "failed").inc()
+            self._metrics.reloaded(model, "failed")
             self._failed[key] = f"did not load: {error}", time.monotonic()
         else:
-            self._metrics.reloads.labels(model, "loaded").inc()
+            self._metrics.reloaded(model, "loaded")
             self._failed.pop(key, None)
-            self._batchers[key] = Batcher(
+            batcher = Batcher(
                 served,
                 name=model,
                 version=version,
                 policy=self._policy,
                 cost=cost,
-                executor=self._runner,
+                executor=own or self._shared,
                 observer=self._metrics.for_model(model),
             )
+            self._loaded[key] = _Loaded(batcher, own)
             tidy_heap()
         finally:
             del self._loading[key]
@@ -126,9 +173,30 @@ def tidy_heap() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
-def _load_and_warm(folder: Path) -> tuple[ServedModel, CostModel]:
+async def _retire(loaded: _Loaded, after: float = 0.0) -> None:
+    """Answer what was taken and end the model's own process and thread; `after` so many seconds, or when cancelled.
+
+    A request that is being read may have chosen this version and still come.
+    """
+    runtime = loaded.batcher.model.runtime
+    try:
+        await asyncio.sleep(after)
+        await loaded.batcher.drain()
+    finally:
+        if isinstance(runtime, RemoteRuntime):
+            runtime.close()
+        if loaded.own_thread is not None:
+            loaded.own_thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _load_and_warm(folder: Path, runners: RunnerPolicy | None) -> tuple[ServedModel, CostModel]:
+    if is_runner(folder):
+        # Its process was started and its model loaded; what a call takes is learned from the first requests: a
+        # stranger's model may refuse a made-up row.
+        return load_runner(folder, runners), CostModel()
     model = load_model(folder / "fairmind")
     return model, measure(model, _any_row(model.signature))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter, Response
 
 from bentos.companion import Companion
-from monitoring.metrics import StateMetrics, exposition
+from monitoring.exposition import StateMetrics, exposition
 from rollout.serving_store import serving_states
 
 
@@ -27,6 +27,7 @@ def metrics_routes(companion: Companion, worker_metrics: Path) -> APIRouter:
                 state.weight.labels(model, "challenger").set(weight)
                 state.info.labels(model, "challenger", serving.challenger.version).set(1)
         state.lag.set(companion.log_lag_seconds())
+        companion.metrics.save()
         text = exposition(state, worker_metrics)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 

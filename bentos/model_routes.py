@@ -25,8 +25,9 @@ def model_routes(companion: Companion) -> APIRouter:
 
     @router.get("/models")
     def list_models() -> dict[str, Any]:
-        """Return every registered model with its versions, aliases and what serves."""
-        return {"models": models_view(companion.registry, companion.control)}
+        """Return every registered model with its versions, aliases and what serves, and what stands in the way."""
+        problems = {**companion.wanted.problems(), **companion.folders.problems()}
+        return {"models": models_view(companion.registry, companion.control), "problems": problems}
 
     @router.get("/models/{name}")
     def show_model(name: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Open Inference Protocol (V2) over REST: health, metadata and inference with JSON tensors.
+"""Open Inference Protocol (V2) over REST: health, metadata and inference, JSON or binary both ways.
 
-Columns come as one tensor each, shape [N] or [N, 1], in any order. The answer is `prediction` [N] and, for a
-classifier, `probabilities` [N, K] in the order of the classes that the metadata names. The unit that decides the
-variant travels as the request parameter `unit` or in the header `X-Fairmind-Unit`.
+Columns come as one tensor each, or as one matrix (`inference.tensors`). The answer is `prediction`, [N] or [N, M],
+and, for a classifier, `probabilities` [N, K] in the order of the classes that the metadata names. The unit that
+decides the variant travels as the request parameter `unit` or in the header `X-Fairmind-Unit`.
 """
 
 from __future__ import annotations
@@ -10,46 +10,45 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as library_version
-from itertools import chain
 from typing import Any, Final
 
-import numpy as np
 import orjson
 
 from bentos.dataplane import DataPlane, Features, Part, Request
 from bentos.errors import MalformedRequestError
+from bentos.oip_tensors import (
+    Wanted,
+    describe_inputs,
+    describe_outputs,
+    encode_outputs,
+    parse_inputs,
+    parse_outputs,
+)
 from bentos.served import Served, Target
 from bentos.wire import Exchange
-from inference.columns import columns_from_lists
 from inference.runtime import Columns
-from inference.signature import ColumnType, Signature
+from inference.signature import Signature
+from inference.tensors import Tensor, columns_from_tensors, rows_in
+from monitoring.predictions import BULK_ROWS
 
 PROTOCOL: Final = "oip"
-_DATATYPES: Final[Mapping[ColumnType, str]] = {
-    ColumnType.DOUBLE: "FP64",
-    ColumnType.LONG: "INT64",
-    ColumnType.BOOLEAN: "BOOL",
-    ColumnType.STRING: "BYTES",
-    ColumnType.ANY: "BYTES",
-}
-_INTEGERS: Final = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
-_ACCEPTED: Final[Mapping[ColumnType, frozenset[str]]] = {
-    ColumnType.DOUBLE: _INTEGERS | {"FP16", "FP32", "FP64"},
-    ColumnType.LONG: _INTEGERS,
-    ColumnType.BOOLEAN: frozenset({"BOOL"}),
-    ColumnType.STRING: frozenset({"BYTES"}),
-    ColumnType.ANY: _INTEGERS | {"FP16", "FP32", "FP64", "BOOL", "BYTES"},
-}
 _MAX_TEXT: Final = 200
+_RESERVED: Final = frozenset(
+    {
+        *("unit", "binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"),
+        *("content_type", "headers"),  # MLServer's
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """A JSON answer and what its headers tell."""
+    """An answer and what its headers tell; `json_bytes` of the body are JSON, None where all of it is."""
 
     body: bytes
     model_version: str
     variant: str | None
+    json_bytes: int | None = None
 
 
 def status_of(status: int, code: str) -> int:
@@ -59,35 +58,19 @@ def status_of(status: int, code: str) -> int:
 
 def server_metadata() -> dict[str, Any]:
     """Return what `GET /v2` answers."""
-    return {"name": "fairmind-serving", "version": library_version("fairmind-serving"), "extensions": []}
+    version = library_version("fairmind-serving")
+    return {"name": "fairmind-serving", "version": version, "extensions": ["binary_tensor_data"]}
 
 
 def model_metadata(target: Target) -> dict[str, Any]:
     """Return what `GET /v2/models/{m}` answers: tensors from the version's signature, classes as a parameter."""
-    served = target.served
-    variant = target.pinned or served.champion
-    signature = variant.batcher.model.signature
-    outputs: list[dict[str, Any]] = [
-        {"name": "prediction", "datatype": _prediction_datatype(signature), "shape": [-1]}
-    ]
-    if signature.classes:
-        outputs.append(
-            {
-                "name": "probabilities",
-                "datatype": "FP64",
-                "shape": [-1, len(signature.classes)],
-                "parameters": {"classes": list(signature.classes)},
-            }
-        )
+    signature = (target.pinned or target.served.champion).batcher.model.signature
     return {
-        "name": served.model,
-        "versions": versions(served),
+        "name": target.served.model,
+        "versions": versions(target.served),
         "platform": "scikit-learn",
-        "inputs": [
-            {"name": column.name, "datatype": _DATATYPES[column.type], "shape": [-1]}
-            for column in signature.columns
-        ],
-        "outputs": outputs,
+        "inputs": describe_inputs(signature),
+        "outputs": describe_outputs(signature),
     }
 
 
@@ -96,17 +79,21 @@ def versions(served: Served) -> list[str]:
     return [variant.version for variant in served.variants()]
 
 
-async def infer(plane: DataPlane, target: Target, body: Any, exchange: Exchange, *, unit: str | None) -> Inference:
-    """Return the answer to a decoded inference request.
+async def infer(
+    plane: DataPlane, target: Target, body: Any, raw: memoryview, exchange: Exchange, *, unit: str | None
+) -> Inference:
+    """Return the answer to a decoded inference request; `raw` holds the data of its binary tensors.
 
     Raises:
-        MalformedRequestError: The body is no inference request, or a tensor does not fit its own shape.
+        MalformedRequestError, MalformedColumnsError: The body is no inference request, or a tensor does not fit its
+            own shape.
         SignatureMismatchError: The tensors do not fit the model.
         InferenceError: The rows cannot be answered now.
     """
     if type(body) is not dict or type(body.get("inputs")) is not list or not body["inputs"]:
         raise MalformedRequestError("the body must be an object with a non-empty list 'inputs'")
-    tensors, datatypes, rows = _tensors(body["inputs"])
+    tensors = parse_inputs(body["inputs"], raw)
+    rows = rows_in(tensors)
     parameters = body.get("parameters") or {}
     if type(parameters) is not dict:
         raise MalformedRequestError("'parameters' must be an object")
@@ -116,15 +103,11 @@ async def infer(plane: DataPlane, target: Target, body: Any, exchange: Exchange,
     given_id = body.get("id")
     if given_id is not None and (type(given_id) is not str or len(given_id) > _MAX_TEXT):
         raise MalformedRequestError(f"'id' must be a string of at most {_MAX_TEXT} characters")
-    wanted = _wanted(body.get("outputs"))
+    wanted = parse_outputs(body.get("outputs"), parameters)
 
     def decode(signature: Signature, _positions: Sequence[int] | None) -> tuple[Columns, Features]:
-        for column in signature.columns:
-            datatype = datatypes.get(column.name)
-            if datatype is not None and datatype not in _ACCEPTED[column.type]:
-                expected = _DATATYPES[column.type]
-                raise MalformedRequestError(f"input '{column.name}' must be {expected}, not {datatype[:_MAX_TEXT]}")
-        return columns_from_lists(tensors, signature)[0], tensors
+        columns = columns_from_tensors(tensors, signature)
+        return columns, _features(tensors, columns, rows)
 
     request = Request(
         id=exchange.request_id,
@@ -134,90 +117,27 @@ async def infer(plane: DataPlane, target: Target, body: Any, exchange: Exchange,
         started=exchange.started,
         units=None if unit is None else [unit] * rows,
         caller_ids=[given_id] if rows == 1 and given_id else None,
+        params=model_params(parameters) if parameters else None,
     )
     part = (await plane.answer(target, request))[0]  # one unit a request, therefore one variant
-    return Inference(_encode(target, part, request, given_id, wanted), part.variant.version, part.variant.name)
+    return _encode(target, part, request, given_id, wanted)
 
 
-def _tensors(inputs: Sequence[Any]) -> tuple[dict[str, list[Any]], dict[str, str], int]:
-    tensors: dict[str, list[Any]] = {}
-    datatypes: dict[str, str] = {}
-    rows = 0
-    for tensor in inputs:
-        if type(tensor) is not dict or type(name := tensor.get("name")) is not str:
-            raise MalformedRequestError("every input must be an object with a 'name'")
-        short = name[:_MAX_TEXT]
-        shape, data, datatype = tensor.get("shape"), tensor.get("data"), tensor.get("datatype")
-        if type(datatype) is not str:
-            raise MalformedRequestError(f"input '{short}' has no 'datatype'")
-        if type(shape) is not list or not all(type(size) is int and size >= 0 for size in shape):
-            raise MalformedRequestError(f"input '{short}' has no 'shape' of whole numbers")
-        if len(shape) not in {1, 2} or (len(shape) == 2 and shape[1] != 1):
-            raise MalformedRequestError(f"input '{short}' must have the shape [N] or [N, 1]")
-        if type(data) is not list:
-            raise MalformedRequestError(f"input '{short}' has no 'data' list")
-        if data and type(data[0]) is list:
-            if not all(type(item) is list for item in data):
-                raise MalformedRequestError(f"input '{short}' mixes nested and flat data")
-            data = list(chain.from_iterable(data))
-        if len(data) != shape[0]:
-            raise MalformedRequestError(f"input '{short}' has {len(data)} values for shape {shape}")
-        if name in tensors:
-            raise MalformedRequestError(f"input '{short}' is there twice")
-        if tensors and shape[0] != rows:
-            first = next(iter(tensors))[:_MAX_TEXT]
-            raise MalformedRequestError(f"input '{short}' has {shape[0]} rows, input '{first}' has {rows}")
-        tensors[name], datatypes[name] = data, datatype
-        rows = shape[0]
-    return tensors, datatypes, rows
+def model_params(parameters: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the model's own parameters among a request's, None where there are none."""
+    return {name: value for name, value in parameters.items() if name not in _RESERVED} or None
 
 
-def _wanted(outputs: Any) -> frozenset[str]:
-    known = frozenset({"prediction", "probabilities"})
-    if outputs is None or outputs == []:
-        return known
-    if type(outputs) is not list or not all(type(output) is dict for output in outputs):
-        raise MalformedRequestError("'outputs' must be a list of objects")
-    names = frozenset(str(output.get("name")) for output in outputs)
-    if unknown := names - known:
-        raise MalformedRequestError(f"there is no output '{min(unknown)[:_MAX_TEXT]}'")
-    return names
+def _features(tensors: Sequence[Tensor], columns: Columns, rows: int) -> Features:
+    """Return what is logged: what was sent where that was little and JSON, else the columns it became."""
+    if rows > BULK_ROWS:
+        return columns
+    lists = {tensor.name: tensor.values for tensor in tensors if type(tensor.values) is list}
+    return lists if lists.keys() == columns.keys() else columns
 
 
-def _prediction_datatype(signature: Signature) -> str:
-    if not signature.classes:
-        return "FP64"
-    kinds = {type(label) for label in signature.classes}
-    if kinds == {bool}:
-        return "BOOL"
-    if kinds == {int}:
-        return "INT64"
-    return "FP64" if kinds <= {int, float} else "BYTES"
-
-
-def _encode(target: Target, part: Part, request: Request, given_id: str | None, wanted: frozenset[str]) -> bytes:
-    signature = part.variant.batcher.model.signature
-    outputs: list[dict[str, Any]] = []
-    if "prediction" in wanted:
-        datatype = _prediction_datatype(signature)
-        outputs.append(
-            {
-                "name": "prediction",
-                "datatype": datatype,
-                "shape": [request.rows],
-                "data": part.predictions.prediction.tolist(),
-            }
-        )
-    probabilities = part.predictions.probabilities
-    if "probabilities" in wanted and probabilities is not None:
-        outputs.append(
-            {
-                "name": "probabilities",
-                "datatype": "FP64",
-                "shape": list(probabilities.shape),
-                "data": np.ascontiguousarray(probabilities).reshape(-1),
-            }
-        )
+def _encode(target: Target, part: Part, request: Request, given_id: str | None, wanted: Wanted) -> Inference:
+    outputs, raws = encode_outputs(part.predictions, part.variant.batcher.model.signature, wanted)
     answer: dict[str, Any] = {
         "model_name": target.served.model,
         "model_version": part.variant.version,
@@ -226,4 +146,7 @@ def _encode(target: Target, part: Part, request: Request, given_id: str | None, 
     }
     if given_id is not None:
         answer["id"] = given_id
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not wanted.raw:
+        return Inference(body, part.variant.version, part.variant.name)
+    return Inference(b"".join([body, *raws]), part.variant.version, part.variant.name, json_bytes=len(body))

@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import orjson
 
-from bentos.dataplane import DataPlane, Features, Part, Request, scores
+from bentos.dataplane import DataPlane, Features, Part, Request, Values
 from bentos.errors import MalformedRequestError
 from bentos.wire import Exchange
 from inference.columns import columns_from_rows
 from inference.errors import SignatureMismatchError
 from inference.runtime import Columns
 from inference.signature import Signature, Task
+from monitoring.predictions import BULK_ROWS
 
 PROTOCOL: Final = "predict"
 _BODY_KEYS: Final = frozenset({"instances", "model"})
 _INSTANCE_KEYS: Final = frozenset({"features", "unit", "protected", "id"})
 _MAX_TEXT: Final = 200
+_TEXT_OR_NONE: Final = frozenset({str, type(None)})
 
 
 async def predict(plane: DataPlane, body: Any, exchange: Exchange) -> bytes:
@@ -48,7 +51,8 @@ async def predict(plane: DataPlane, body: Any, exchange: Exchange) -> bytes:
 
     def decode(signature: Signature, positions: Sequence[int] | None) -> tuple[Columns, Features]:
         if positions is None:
-            return columns_from_rows(features, signature), features
+            columns = columns_from_rows(features, signature)
+            return columns, columns if len(features) > BULK_ROWS else features
         rows = [features[position] for position in positions]
         try:
             return columns_from_rows(rows, signature), rows
@@ -82,16 +86,16 @@ def _features(instance: Any, row: int) -> Mapping[str, Any]:
 
 def _texts(instances: Sequence[Mapping[str, Any]], key: str) -> list[str | None] | None:
     values = [instance.get(key) for instance in instances]
-    kinds = set(map(type, values))
-    if kinds == {type(None)}:
-        return None
-    if not kinds <= {str, type(None)}:
-        row = next(i for i, value in enumerate(values) if value is not None and type(value) is not str)
-        raise SignatureMismatchError(f"'{key}' must be a string", row=row)
+    given = False
     for row, value in enumerate(values):
-        if value is not None and not 0 < len(value) <= _MAX_TEXT:
+        if value is None:
+            continue
+        if type(value) is not str:
+            raise SignatureMismatchError(f"'{key}' must be a string", row=row)
+        if not 0 < len(value) <= _MAX_TEXT:
             raise SignatureMismatchError(f"'{key}' must have 1 to {_MAX_TEXT} characters", row=row)
-    return values
+        given = True
+    return values if given else None
 
 
 def _protected(instances: Sequence[Mapping[str, Any]]) -> list[Mapping[str, str | None] | None] | None:
@@ -101,7 +105,7 @@ def _protected(instances: Sequence[Mapping[str, Any]]) -> list[Mapping[str, str 
     for row, value in enumerate(values):
         if value is None:
             continue
-        if type(value) is not dict or not all(item is None or type(item) is str for item in value.values()):
+        if type(value) is not dict or not _TEXT_OR_NONE.issuperset(map(type, value.values())):
             raise SignatureMismatchError("'protected' must be an object of names and strings", row=row)
     return values
 
@@ -110,17 +114,22 @@ def _encode(parts: Sequence[Part], request: Request) -> bytes:
     answers: list[dict[str, Any] | None] = [None] * request.rows
     for part in parts:
         signature = part.variant.batcher.model.signature
-        common = {"variant": part.variant.name, "model_version": part.variant.version}
-        labels = part.predictions.prediction.tolist()
-        values = scores(part)
-        probabilities = part.predictions.probabilities
+        name, version = part.variant.name, part.variant.version
+        labels = _listed(part.labels)
+        values = _listed(part.scores) if signature.task is Task.BINARY and part.scores is not None else None
+        probabilities = part.predictions.probabilities if signature.task is Task.MULTICLASS else None
         for index, position in enumerate(part.positions):
             answer: dict[str, Any] = {"prediction": labels[index]}
-            if signature.task is Task.BINARY:
+            if values is not None:
                 answer["probability"] = values[index]
-            elif signature.task is Task.MULTICLASS and probabilities is not None:
+            elif probabilities is not None:
                 names = map(str, signature.classes)
                 answer["probabilities"] = dict(zip(names, probabilities[index].tolist(), strict=True))
             answer["prediction_id"] = f"{request.id}-{position}"
-            answers[position] = answer | common
+            answer["variant"], answer["model_version"] = name, version
+            answers[position] = answer
     return orjson.dumps({"predictions": answers})
+
+
+def _listed(values: Values) -> list[Any]:
+    return values if type(values) is list else np.asarray(values).tolist()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any, Final, cast
@@ -20,10 +21,14 @@ from bentos.wire import App, Receive, Scope, Send
 from database.home import Home, keep_files_private
 
 FRONT_SERVICE: Final = "FairMind"
-ONE_THREAD: Final = [
-    {"name": name, "value": "1"} for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_KEPT: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
+WORKER_ENVIRONMENT: Final = [
+    *({"name": name, "value": "1"} for name in _THREADS),
+    *({"name": name, "value": str(64 * 2**20)} for name in _KEPT),
 ]
-"""Numeric libraries get one thread per worker: workers are what scales."""
+"""Numeric libraries get one thread per worker: workers are what scales. The allocator keeps up to 64 MiB it
+has freed: fetching the pages of a large request's columns anew costs more than decoding them."""
 
 
 class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carries no types here
@@ -33,10 +38,14 @@ class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carrie
         """Return the application of one worker."""
         keep_files_private()
         end_with_parent()
+        # uvicorn formats a line per request wherever its logger finds a handler, and BentoML gives the root one.
+        logging.getLogger("uvicorn.access").propagate = False
         app = cast("App", super().to_asgi(is_main=is_main))
         from bentos.configuration import Settings
         from bentos.edge import FrontDoor
         from bentos.forwarding import Companion
+        from bentos.protocol import HotProtocol
+        from bentos.telemetry import traced
         from bentos.worker import Worker
         from monitoring.metrics import process_metrics
 
@@ -49,8 +58,13 @@ class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carrie
             batching=settings.batching,
             monitoring=settings.monitoring,
             metrics=process_metrics(_metrics_folder(home)),
+            runners=settings.runners,
         )
-        return FrontDoor(app, worker, Companion(), closed=_is_exposed() and not settings.serving.insecure)
+        door = FrontDoor(app, worker, Companion(), closed=_is_exposed() and not settings.serving.insecure)
+        if settings.serving.spans:
+            return traced(door)  # spans are made around ASGI applications: nothing may go past it
+        HotProtocol.install(door)
+        return door
 
 
 class CompanionService(Service):  # type: ignore[misc]  # BentoML's class carries no types here

@@ -11,6 +11,7 @@ from registry.promotion import Promotion, admit, promote
 from registry.promotion import rollback as rollback_alias
 from registry.reference import CHALLENGER, CHAMPION, Reference
 from registry.registry import Registry
+from registry.wanted import WantedModels
 from rollout import rollouts
 from rollout.errors import RolloutConflictError
 from rollout.rollouts import Rollout
@@ -49,8 +50,9 @@ def promote_version(
     override: str | None,
     actor: str,
     now: datetime,
+    wanted: WantedModels | None = None,
 ) -> Promotion:
-    """Point an alias at a version and let what serves follow.
+    """Point an alias at a version and let what serves follow, which is every champion or what `wanted` names.
 
     Raises:
         GateRefusedError: A gate refuses and there is no override; nothing changed.
@@ -58,15 +60,23 @@ def promote_version(
     """
     _refuse_during_rollout(control, reference.name)
     promotion = _promote(registry, reference, alias=alias, override=override, actor=actor, now=now)
-    follow(control, registry, now)
+    follow(control, registry, now, wanted)
     return promotion
 
 
-def roll_back(control: Engine, registry: Registry, name: str, *, actor: str, now: datetime) -> Promotion:
-    """Put the previous champion back and let what serves follow."""
+def roll_back(
+    control: Engine,
+    registry: Registry,
+    name: str,
+    *,
+    actor: str,
+    now: datetime,
+    wanted: WantedModels | None = None,
+) -> Promotion:
+    """Put the previous champion back and let what serves follow, as for `promote_version`."""
     _refuse_during_rollout(control, name)
     promotion = rollback_alias(registry, name, actor=actor, now=now)
-    follow(control, registry, now)
+    follow(control, registry, now, wanted)
     return promotion
 
 
@@ -79,10 +89,10 @@ def _promote(
     return promotion
 
 
-def follow(control: Engine, registry: Registry, now: datetime) -> list[str]:
-    """Look at the registry's aliases and let what serves follow; return the models that changed."""
+def follow(control: Engine, registry: Registry, now: datetime, wanted: WantedModels | None = None) -> list[str]:
+    """Look at what the registry's aliases, or `wanted`, say and let what serves follow; return what changed."""
     seen = serving_epochs(control)
-    return follow_aliases(control, registry.aliased(), now, seen=seen)
+    return follow_aliases(control, (wanted or WantedModels()).find(registry), now, seen=seen)
 
 
 def _refuse_during_rollout(control: Engine, name: str) -> None:

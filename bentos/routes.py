@@ -7,10 +7,12 @@ from typing import Any
 import orjson
 
 from bentos import oip, predict
+from bentos.compression import decompress
 from bentos.dataplane import DataPlane
 from bentos.errors import MalformedRequestError, RouteNotFoundError
+from bentos.oip_tensors import HEADER_LENGTH, split_body
 from bentos.readiness import readiness
-from bentos.wire import Exchange, parse_json
+from bentos.wire import JSON, Exchange
 from bentos.worker import Worker
 
 
@@ -72,15 +74,23 @@ class HotRoutes:
             decoded_unit = None if unit is None else unit.decode()
         except UnicodeDecodeError:
             raise MalformedRequestError("the header X-Fairmind-Unit must be UTF-8") from None
+        encoding = exchange.header(b"content-encoding")
+        content = await exchange.body(self._limit)
+        if encoding is not None:
+            content = decompress(content, encoding, self._limit)
         # Triton's client sends JSON without saying so: the media type is not asked for here.
-        body = parse_json(await exchange.body(self._limit))
-        answer = await oip.infer(self._plane, target, body, exchange, unit=decoded_unit)
+        body, raw = split_body(content, exchange.header(HEADER_LENGTH))
+        answer = await oip.infer(self._plane, target, body, raw, exchange, unit=decoded_unit)
         headers = [
             (b"x-fairmind-prediction-id", exchange.request_id.encode()),
             (b"x-fairmind-model-version", answer.model_version.encode()),
             (b"x-fairmind-variant", (answer.variant or "").encode()),
         ]
-        await exchange.reply(200, answer.body, headers=headers)
+        media_type = JSON
+        if answer.json_bytes is not None:
+            media_type = b"application/octet-stream"
+            headers.append((HEADER_LENGTH, str(answer.json_bytes).encode()))
+        await exchange.reply(200, answer.body, media_type, headers)
 
 
 def _model(parts: list[str]) -> tuple[str, str | None]:

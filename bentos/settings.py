@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from inference.batching import BatchingPolicy
+from registry.errors import InvalidReferenceError
+from registry.wanted import parse_wanted
+from runners.policy import RunnerPolicy
 
 
 class ServingSettings(BaseSettings):
@@ -34,8 +37,40 @@ class ServingSettings(BaseSettings):
     timeout_seconds: float = Field(default=10.0, gt=0)
     """A request not answered by then is given up with 504."""
 
+    max_in_flight: int = Field(default=256, ge=1)
+    """Requests that one worker answers at the same time; one more is refused with 503 before its body is read."""
+
+    idle_versions: int = Field(default=2, ge=0)
+    """Versions that stay loaded in each worker when nothing is served from them any more, so that going back to one
+    needs no loading; the one that has been idle longest goes first."""
+
+    access_log: bool = False
+    """Write a line per prediction request to the log: method, route, status, milliseconds, request id."""
+
+    spans: bool = False
+    """Make an OpenTelemetry span of each prediction request, sent where BentoML's own tracing is configured to."""
+
     insecure: bool = False
     """Serve beyond loopback without API keys: everybody who reaches the port may predict and change rollouts."""
+
+    models: str = ""
+    """Models to serve, comma-separated: `name` (its champion, or its newest version where it has none),
+    `name@alias` or `name/version`. Empty: every model that has a champion."""
+
+    @field_validator("models")
+    @classmethod
+    def _check_models(cls, models: str) -> str:
+        try:
+            parse_wanted(models)
+        except InvalidReferenceError as error:
+            raise ValueError(str(error)) from None
+        return models
+
+
+class RunnerSettings(BaseSettings, RunnerPolicy):
+    """Models that run in a process of their own."""
+
+    model_config = SettingsConfigDict(env_prefix="FAIRMIND_RUNNERS_", use_attribute_docstrings=True, frozen=True)
 
 
 class BatchingSettings(BaseSettings, BatchingPolicy):

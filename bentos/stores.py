@@ -10,6 +10,7 @@ from database.home import Home
 from database.migrate import upgrade
 from registry.mlflow_registry import MlflowRegistry
 from registry.store import embedded_tracking_uri, prepare_embedded_store, quiet_mlflow
+from runners.preparation import Preparer
 
 
 def open_home(settings: Settings) -> Home:
@@ -43,6 +44,12 @@ def open_registry(settings: Settings, home: Home) -> MlflowRegistry:
         settings.registry.registry_uri,
         timeout_seconds=settings.registry.timeout_seconds,
     )
+
+
+def open_preparer(settings: Settings, home: Home) -> Preparer:
+    """Return what makes foreign versions of the registry ready to be served."""
+    registry = settings.registry
+    return Preparer(home.environments, registry.address or "of this deployment", registry.is_trusted)
 
 
 def tracking_uri(settings: Settings, home: Home) -> str:

@@ -1,10 +1,12 @@
-"""Usage reports of the libraries we stand on, switched off unless the user switched them on."""
+"""What leaves the process about itself: usage reports, off unless switched on, and spans, where somebody asks."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from typing import Final, cast
+
+from bentos.wire import App
 
 _SWITCHES: Final = {
     "BENTOML_DO_NOT_TRACK": "True",
@@ -23,3 +25,11 @@ def switch_off() -> None:
     forget = getattr(getattr(sys.modules.get(_BENTOML), "do_not_track", None), "cache_clear", None)
     if callable(forget):
         forget()
+
+
+def traced(app: App) -> App:
+    """Return the application with an OpenTelemetry span around each request, exported as BentoML's tracing says."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+    return cast("App", OpenTelemetryMiddleware(app, tracer_provider=BentoMLContainer.tracer_provider.get()))

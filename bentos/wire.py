@@ -31,7 +31,8 @@ class ClientGoneError(Exception):
 class Exchange:
     """One HTTP request and the way to answer it.
 
-    `model` and `protocol` are filled in as they become known; they label what is counted.
+    `model` and `protocol` are filled in as they become known; they label what is counted. `status` is 0 until there
+    is an answer.
     """
 
     scope: Scope
@@ -41,6 +42,12 @@ class Exchange:
     started: float
     protocol: str = "api"
     model: str = ""
+    status: int = 0
+
+    @property
+    def method(self) -> str:
+        """The method."""
+        return str(self.scope["method"])
 
     @property
     def path(self) -> str:
@@ -56,7 +63,7 @@ class Exchange:
 
     def check_method(self, allowed: str) -> None:
         """Raise MethodError when the request has another method."""
-        if self.scope["method"] != allowed:
+        if self.method != allowed:
             raise MethodError(allowed)
 
     async def json(self, limit: int) -> Any:
@@ -80,8 +87,8 @@ class Exchange:
             ClientGoneError: The client left.
         """
         declared = self.header(b"content-length")
-        if declared is not None and declared.isdigit() and int(declared) > limit:
-            raise TooLargeError("bytes", limit, _BODY_LIMIT)
+        if declared is not None and declared.isdigit():
+            check_size(int(declared), limit)
         parts: list[bytes] = []
         size = 0
         more = True
@@ -91,13 +98,13 @@ class Exchange:
                 raise ClientGoneError
             parts.append(message.get("body", b""))
             size += len(parts[-1])
-            if size > limit:
-                raise TooLargeError("bytes", limit, _BODY_LIMIT)
+            check_size(size, limit)
             more = message.get("more_body", False)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: Headers = ()) -> None:
         """Send a whole answer."""
+        self.status = status
         await self.send_message(
             {
                 "type": "http.response.start",
@@ -110,6 +117,12 @@ class Exchange:
             }
         )
         await self.send_message({"type": "http.response.body", "body": body})
+
+
+def check_size(size: int, limit: int) -> None:
+    """Raise TooLargeError where a body of `size` bytes is longer than `limit`."""
+    if size > limit:
+        raise TooLargeError("bytes", limit, _BODY_LIMIT)
 
 
 def parse_json(body: bytes) -> Any:

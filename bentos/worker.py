@@ -16,6 +16,7 @@ from monitoring.metrics import ServingMetrics
 from monitoring.predictions import SegmentWriter
 from monitoring.settings import MonitoringSettings
 from rollout.serving_state import ServedVersion, ServingFile, ServingState, parse_file
+from runners.policy import RunnerPolicy
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
@@ -33,6 +34,7 @@ class Worker:
         batching: How batches form.
         monitoring: Bounds of the log.
         metrics: What is counted.
+        runners: Bounds of models that run in processes of their own.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Worker:
         batching: BatchingSettings,
         monitoring: MonitoringSettings,
         metrics: ServingMetrics,
+        runners: RunnerPolicy | None = None,
     ) -> None:
         self.serving, self.monitoring, self.metrics = serving, monitoring, metrics
         self.models: Mapping[str, Served] = {}
@@ -51,7 +54,7 @@ class Worker:
         self.unit_key = b""
         self.log = SegmentWriter(spool, segment_bytes=monitoring.segment_bytes, spool_bytes=monitoring.spool_bytes)
         self._state_file = state_file
-        self._loaded = LoadedVersions(batching, metrics, self._apply)
+        self._loaded = LoadedVersions(batching, metrics, self._apply, idle=serving.idle_versions, runners=runners)
         self._content = b""
         self._state: ServingFile | None = None
         self._damage: str | None = None
@@ -73,6 +76,7 @@ class Worker:
                 await self._following
         await self._loaded.close()
         self.log.close()
+        self.metrics.save()
 
     @property
     def is_stale(self) -> bool:
@@ -84,6 +88,7 @@ class Worker:
             await asyncio.sleep(_POLL_SECONDS)
             try:
                 self._follow_once()
+                self.metrics.save()
             except Exception:
                 _log.exception("the serving state could not be followed; what is served stays as it is")
 
@@ -114,7 +119,7 @@ class Worker:
             self.problems = {"serving_state": "the Companion has not written the serving state yet"}
             return
         self.unit_key = self._state.unit_salt.encode()
-        problems: dict[str, str] = {} if self._damage is None else {"serving_state": self._damage}
+        problems = {**self._state.problems, **({} if self._damage is None else {"serving_state": self._damage})}
         full: dict[str, Served] = {}
         for name, wanted in self._state.models.items():
             served = self._serve(wanted, self._full.get(name))
@@ -137,8 +142,12 @@ class Worker:
         challenger = None
         if wanted.challenger is not None:
             challenger = self._variant(wanted.model, wanted.challenger, CHALLENGER)
-        if champion is None and before is not None:
-            champion = before.champion
+        if before is not None:
+            champion = champion or before.champion
+            if challenger is None and wanted.challenger is not None and before.challenger is not None:
+                # The same version in another form is being loaded: its units are not moved for that.
+                same = before.challenger.version == wanted.challenger.version
+                challenger = before.challenger if same else None
         if champion is None:
             return None
         return Served(

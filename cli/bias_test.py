@@ -41,7 +41,7 @@ def bias_test(
     from assessment.result import DataSource
     from cli.context import open_context
     from fairness.gate import Verdict
-    from inference.columns import columns_from_frame
+    from inference.frames import columns_from_frame
     from inference.loading import load_model
     from monitoring.identifiers import new_request_id
     from registry.model_cache import ModelCache

@@ -14,6 +14,7 @@ from bentos.stores import open_control, open_home, open_log, open_registry, trac
 from database.home import Home
 from registry.mlflow_registry import MlflowRegistry
 from registry.store import prepare_embedded_store
+from registry.wanted import WantedModels, parse_wanted
 
 if TYPE_CHECKING:
     from training.store import TrackingStore
@@ -44,6 +45,11 @@ class Context:
     def registry(self) -> MlflowRegistry:
         """Model versions and aliases."""
         return open_registry(self.settings, self.home)
+
+    @cached_property
+    def wanted(self) -> WantedModels:
+        """What of the registry is to serve."""
+        return WantedModels(parse_wanted(self.settings.serving.models))
 
     @cached_property
     def tracking(self) -> TrackingStore:

@@ -17,6 +17,7 @@ _PACKAGES: Final = frozenset(
         "monitoring",
         "registry",
         "rollout",
+        "runners",
         "sources",
         "training",
     }
@@ -27,6 +28,7 @@ _FAILURES: Final = frozenset(
 )  # of packages whose other errors are bad input
 _BAD_INPUT: Final = frozenset(
     {
+        "AdoptionError",
         "AssessmentError",
         "ConfigurationError",
         "EmptyBatchError",
@@ -38,6 +40,7 @@ _BAD_INPUT: Final = frozenset(
         "SignatureMismatchError",
         "SourceError",
         "TrainingError",
+        "UntrustedModelError",
         "UsageError",
     }
 )

@@ -1,14 +1,18 @@
-"""`fairmind models`: list, show, promote, roll back."""
+"""`fairmind models`: list, show, promote, roll back; what makes versions is in files of its own."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from cli import adopt, set_threshold
 from cli.output import console, emit_json, results, table
+
+if TYPE_CHECKING:
+    from inference.parity import Proof
 
 app = typer.Typer(help="Model versions and the aliases that point at them.", no_args_is_help=True)
 
@@ -18,6 +22,8 @@ Ref = Annotated[str, typer.Argument(metavar="REF", help="name@alias, name/versio
 
 def register(root: typer.Typer) -> None:
     """Add the commands to the root command."""
+    adopt.register(app)
+    set_threshold.register(app)
     root.add_typer(app, name="models")
 
 
@@ -81,6 +87,8 @@ def show(reference: Ref, as_json: Json = False) -> None:
         shown.add_row("proof", f"equal to {proof.largest_difference:.1g} on {compared}")
         shown.add_row("cost per row", f"{costs} rows a call")
     results.print(shown)
+    if proof is not None and proof.candidates:
+        print_candidates(proof)
     print_gates(version["gates"])
 
 
@@ -107,6 +115,7 @@ def promote(
         override=override,
         actor=context.actor,
         now=datetime.now(UTC),
+        wanted=context.wanted,
     )
     previous = promotion.previous_version
     if as_json:
@@ -133,11 +142,48 @@ def rollback(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: Json
     from cli.context import open_context
 
     context = open_context()
-    promotion = roll_back(context.control, context.registry, name, actor=context.actor, now=datetime.now(UTC))
+    promotion = roll_back(
+        context.control,
+        context.registry,
+        name,
+        actor=context.actor,
+        now=datetime.now(UTC),
+        wanted=context.wanted,
+    )
     if as_json:
         emit_json({"name": name, "version": promotion.version.version})
         return
     results.print(f"{name}@champion is version {promotion.version.version} again", markup=False)
+
+
+def print_candidates(proof: Proof) -> None:
+    """Print what could have served a version and what it costs, which of it serves which rows, why the rest not."""
+    sizes = sorted({rows for result in proof.candidates for rows in result.microseconds_per_row})
+    costs = [f"µs/row at {rows:,}" for rows in sizes]
+    shown = table("Candidates", "candidate", "serves", "verdict", "difference", *costs)
+    for result in proof.candidates:
+        taken = [result.microseconds_per_row.get(rows) for rows in sizes]
+        difference = result.largest_difference
+        shown.add_row(
+            result.name,
+            _serves(proof, result.name),
+            result.verdict.value.replace("_", " "),
+            "-" if difference is None else f"{difference:.1g}",
+            *("-" if cost is None else f"{cost:,.3g}" for cost in taken),
+        )
+    results.print(shown)
+    for result in proof.candidates:
+        if result.reason:
+            results.print(escape(f"{result.name}: {result.reason}"))
+
+
+def _serves(proof: Proof, name: str) -> str:
+    if name not in proof.chosen:
+        return ""
+    if proof.crossover_rows is None:
+        return "all rows"
+    first = name == proof.chosen[0]
+    return f"below {proof.crossover_rows:,} rows" if first else f"from {proof.crossover_rows:,} rows"
 
 
 def print_gates(gates: Any) -> None:

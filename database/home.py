@@ -59,6 +59,21 @@ class Home:
         return self.root / "models"
 
     @property
+    def environments(self) -> Path:
+        """Environments made for versions that run with libraries of their own."""
+        return self.root / "environments"
+
+    @property
+    def prepared(self) -> Path:
+        """Foreign versions as a runner loads them."""
+        return self.root / "prepared"
+
+    @property
+    def compiled(self) -> Path:
+        """Compiled forms of foreign versions, by the digest of their files."""
+        return self.root / "compiled"
+
+    @property
     def data(self) -> Path:
         """Data sets fetched by data sources."""
         return self.root / "data"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from inference.preprocessing import NumberBlock, Operation, apply
 from inference.signature import Column, ColumnType, Signature
+from inference.text_dtype import TEXT
 
 _ROWS = 40
 _THRESHOLDS = 40
+_TEXTS = 5
 _NEVER_SEEN = "a category that was never seen"
 _INVERSE = {
     Operation.SUBTRACT: Operation.ADD,
@@ -27,8 +30,9 @@ def adversarial_rows(
 ) -> pd.DataFrame:
     """Return rows derived from `frame` that fit `signature`, the same on every call.
 
-    Combinations that do not occur, and one column at a time: unknown categories where they are accepted, missing
-    values where there is an answer for them, both zeros, extremes, and each threshold with its two neighbours.
+    Combinations that do not occur, and one column at a time: the most and the least frequent categories, unknown
+    ones where they are accepted, missing values where there is an answer for them, both zeros, extremes, and each
+    threshold with its neighbours in float64 and in float32.
     """
     plain = _plain(frame, signature)
     some = plain.iloc[np.unique(np.linspace(0, len(plain) - 1, _ROWS).astype(int))].reset_index(drop=True)
@@ -55,7 +59,7 @@ def raw_thresholds(block: NumberBlock, thresholds: Sequence[float]) -> list[floa
 
 def _plain(frame: pd.DataFrame, signature: Signature) -> pd.DataFrame:
     kinds: dict[ColumnType, Any] = {
-        ColumnType.STRING: pd.StringDtype(na_value=np.nan),
+        ColumnType.STRING: TEXT,
         ColumnType.DOUBLE: np.dtype(np.float64),
         ColumnType.LONG: np.dtype(np.int64),
         ColumnType.BOOLEAN: np.dtype(np.bool_),
@@ -68,8 +72,8 @@ def _values(column: Column, seen: pd.Series[Any], thresholds: Sequence[float]) -
     missing = [np.nan] * (3 if column.nullable else 0)
     match column.type:
         case ColumnType.STRING:
-            known = column.categories or tuple(seen.dropna().unique()[:_ROWS])
-            new = [] if column.categories is not None else [_NEVER_SEEN, "", " "]
+            known = [value for value in column.categories or _most_and_least(seen) if isinstance(value, str)]
+            new = [] if column.categories is not None else [_NEVER_SEEN, "", " ", *_beside_texts(known)]
             return [*known, *new, *missing]
         case ColumnType.BOOLEAN:
             allowed = column.categories or (False, True)
@@ -84,6 +88,27 @@ def _values(column: Column, seen: pd.Series[Any], thresholds: Sequence[float]) -
     if len(thresholds):
         places = np.unique(np.linspace(0, len(thresholds) - 1, _THRESHOLDS).astype(int))
         chosen = np.asarray(thresholds, dtype=np.float64)[places]
-        neighbours = np.concatenate([chosen, np.nextafter(chosen, -np.inf), np.nextafter(chosen, np.inf)])
+        neighbours = np.concatenate(
+            [beside for kind in (np.float64, np.float32) for beside in _beside(chosen, kind)]
+        )
         values += neighbours[np.abs(neighbours) < 1e30].tolist()
     return [*values, *missing]
+
+
+def _most_and_least(seen: pd.Series[Any]) -> tuple[str, ...]:
+    by_count = seen.value_counts().index.tolist()  # the most frequent first
+    return tuple(by_count if len(by_count) <= _ROWS else by_count[: _ROWS // 2] + by_count[-_ROWS // 2 :])
+
+
+def _beside_texts(known: Sequence[str]) -> Iterator[str]:
+    """Yield texts that are other categories, and other words where letters beyond ASCII are part of one."""
+    for text in known[:_TEXTS]:
+        yield from (text.upper(), f"{text}ö", f"ö{text}", f" {text}")
+
+
+def _beside(values: NDArray[np.float64], kind: type[np.floating[Any]]) -> Iterator[NDArray[np.float64]]:
+    """Yield the values in a precision, and the next ones below and above them in it."""
+    with np.errstate(over="ignore"):
+        near = values.astype(kind)
+    for beside in (near, np.nextafter(near, kind(-np.inf)), np.nextafter(near, kind(np.inf))):
+        yield beside.astype(np.float64)

@@ -3,7 +3,7 @@
 Requests decoded in one pass of the event loop become one batch (the flush is a `call_soon`); an idle model starts
 at once, and while it runs the next batch collects: nothing waits for a timer. A call cheaper than a thread hop
 runs on the event loop itself, a dearer one in the batcher's thread. Work that cannot be finished in time is
-refused at the door, before it has waited.
+refused at the door, before it has waited. A batch has one model version and one set of the model's parameters.
 """
 
 from __future__ import annotations
@@ -11,17 +11,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from inference.columns import concatenate
 from inference.cost import CostModel
-from inference.errors import DeadlineExceededError, DrainingError, ModelFailedError, QueueFullError
+from inference.errors import (
+    DeadlineExceededError,
+    DrainingError,
+    InferenceError,
+    ModelFailedError,
+    QueueFullError,
+)
 from inference.observer import BatchObserver
-from inference.runtime import Columns
+from inference.runtime import Columns, RemoteRuntime
 from inference.served_model import Predictions, ServedModel
+
+Params = Mapping[str, Any]
+_SHARE_OF_TIME: Final = 0.25
+"""What one call may take of the time that is left: enough remains to run the innocent after a call that hung."""
+_PATIENCE: Final = 3.0
+"""A call may always take this many times what such calls took so far."""
 
 
 class BatchingPolicy(BaseModel):
@@ -42,13 +56,14 @@ class BatchingPolicy(BaseModel):
     """Calls predicted to be shorter run on the event loop; longer ones in a thread."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Request:
     columns: Columns
     rows: int
     future: asyncio.Future[Predictions]
     queued_at: float
     deadline: float | None
+    params: Params | None
 
 
 class Batcher:
@@ -77,52 +92,92 @@ class Batcher:
     ) -> None:
         self.model, self.name, self.version = model, name, version
         self._policy, self._cost, self._executor, self._observer = policy, cost, executor, observer
+        self._is_remote = isinstance(model.runtime, RemoteRuntime)
         self._queue: deque[_Request] = deque()
         self._queued_rows = 0
+        self._running: list[_Request] = []
+        self._busy_until = 0.0
         self._flushing = False
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
-    async def predict(self, columns: Columns, rows: int, deadline: float | None = None) -> Predictions:
-        """Return the predictions of `rows` rows; `deadline` is on the clock of `time.perf_counter`.
+    async def predict(
+        self, columns: Columns, rows: int, deadline: float | None = None, params: Params | None = None
+    ) -> Predictions:
+        """Return the predictions of `rows` rows.
+
+        Args:
+            columns: One array per column of the model's signature.
+            rows: Their length.
+            deadline: On the clock of `time.perf_counter`; None waits for as long as it takes.
+            params: The model's own parameters, for a model that runs in a process of its own.
 
         Raises:
             QueueFullError: The queue is full or the predicted wait too long; nothing was run.
             DeadlineExceededError: The deadline passed, or would have before the rows ran.
             DrainingError: The batcher is closing.
-            ModelFailedError: The model raised on these very rows.
+            RowsRefusedError: The model refused these very rows.
+            ModelFailedError: The model failed on these very rows.
         """
         if self._draining:
             raise DrainingError
         now = time.perf_counter()
-        wait = self._cost.predict(self._queued_rows) if self._queue else 0.0
-        if self._queue and (
-            self._queued_rows + rows > self._policy.max_queue_rows or wait > self._policy.max_wait_seconds
-        ):
-            raise QueueFullError(retry_after=max(wait, 0.001))
-        if deadline is not None and now + wait > deadline:
-            raise DeadlineExceededError
+        if self._flushing:
+            self._admit(rows, now, deadline)
         loop = asyncio.get_running_loop()
-        request = _Request(columns, rows, loop.create_future(), now, deadline)
+        # A compiled model knows no parameters: they must not keep its requests apart.
+        request = _Request(columns, rows, loop.create_future(), now, deadline, params if self._is_remote else None)
         self._queue.append(request)
         self._queued_rows += rows
         if not self._flushing:
             self._flushing = True
             self._idle.clear()
             loop.call_soon(self._flush)
-        if deadline is None:
-            return await request.future
-        timer = loop.call_later(deadline - now, _expire, request.future)
-        try:
-            return await request.future
-        finally:
-            timer.cancel()
+        if deadline is not None and (self._timer is None or deadline < self._timer_at):
+            self._set_timer(deadline, now, loop)
+        return await request.future
 
     async def drain(self) -> None:
         """Take no more requests and return when those taken are answered."""
         self._draining = True
         await self._idle.wait()
+
+    def _admit(self, rows: int, now: float, deadline: float | None) -> None:
+        """Refuse what would wait too long, before it waits."""
+        wait = max(0.0, self._busy_until - now)
+        if self._queue:
+            wait += self._cost.predict(self._queued_rows)
+            if self._queued_rows + rows > self._policy.max_queue_rows:
+                raise QueueFullError(retry_after=max(wait, 0.001))
+        if wait > self._policy.max_wait_seconds:
+            raise QueueFullError(retry_after=wait)
+        if deadline is not None and now + wait > deadline:
+            raise DeadlineExceededError
+
+    def _set_timer(self, deadline: float, now: float, loop: asyncio.AbstractEventLoop) -> None:
+        # One timer for all: making and cancelling one per request would cost more than the queue itself.
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = loop.call_later(max(0.0, deadline - now), self._expire)
+
+    def _expire(self) -> None:
+        """Give up the requests whose deadline has passed, and wait for the next deadline."""
+        self._timer = None
+        now = time.perf_counter()
+        open_deadlines = []
+        for request in (*self._running, *self._queue):
+            if request.deadline is None or request.future.done():
+                continue
+            if request.deadline <= now:
+                request.future.set_exception(DeadlineExceededError())
+            else:
+                open_deadlines.append(request.deadline)
+        if open_deadlines:
+            self._set_timer(min(open_deadlines), now, asyncio.get_running_loop())
 
     def _flush(self) -> None:
         batch = self._next_batch()
@@ -132,16 +187,20 @@ class Batcher:
             return
         rows = sum(request.rows for request in batch)
         loop = asyncio.get_running_loop()
-        self._observer.batch_ran(rows, time.perf_counter() - batch[0].queued_at)
+        now = time.perf_counter()
+        expected = self._cost.predict(rows)
+        self._observer.batch_ran(rows, now - batch[0].queued_at)
         self._observer.queue_changed(self._queued_rows)
-        if self._cost.predict(rows) <= self._policy.inline_seconds:
-            self._answer(batch, _run(self.model, batch))
+        if not self._is_remote and expected <= self._policy.inline_seconds:
+            self._answer(batch, _run(self.model, batch, expected))
             loop.call_soon(self._flush)
             return
-        work = loop.run_in_executor(self._executor, _run, self.model, batch)
+        self._running, self._busy_until = batch, now + expected
+        work = loop.run_in_executor(self._executor, _run, self.model, batch, expected)
         work.add_done_callback(lambda done: self._on_thread_done(batch, done))
 
     def _on_thread_done(self, batch: list[_Request], done: asyncio.Future[_Outcomes]) -> None:
+        self._running, self._busy_until = [], 0.0
         if done.cancelled() or (error := done.exception()) is not None:
             failure = DrainingError() if done.cancelled() else error
             self._answer(batch, _Outcomes([failure or DrainingError()] * len(batch), 0.0))
@@ -155,11 +214,11 @@ class Batcher:
         now = time.perf_counter()
         while self._queue:
             request = self._queue[0]
-            if batch and rows + request.rows > self._policy.max_batch_rows:
+            if batch and (rows + request.rows > self._policy.max_batch_rows or request.params != batch[0].params):
                 break
             self._queue.popleft()
             self._queued_rows -= request.rows
-            if request.future.done():  # the caller left, or its deadline timer fired
+            if request.future.done():  # the caller left, or its deadline passed
                 continue
             if request.deadline is not None and now > request.deadline:
                 request.future.set_exception(DeadlineExceededError())
@@ -176,7 +235,7 @@ class Batcher:
                 continue
             if isinstance(result, Predictions):
                 request.future.set_result(result)
-            elif isinstance(result, DrainingError):
+            elif isinstance(result, InferenceError):
                 request.future.set_exception(result)
             else:
                 failure = ModelFailedError(self.name, self.version)
@@ -192,19 +251,18 @@ class _Outcomes:
     seconds: float
 
 
-def _run(model: ServedModel, batch: list[_Request]) -> _Outcomes:
+def _run(model: ServedModel, batch: list[_Request], expected: float) -> _Outcomes:
     """Run the batch in one call; when it raises, run its requests one by one, so that only the culprit fails."""
     started = time.perf_counter()
     try:
-        if len(batch) == 1:
-            return _Outcomes([model.predict(batch[0].columns, batch[0].rows)], time.perf_counter() - started)
-        joined = concatenate([request.columns for request in batch])
-        answer = model.predict(joined, sum(request.rows for request in batch))
+        answer = _call(model, batch, expected)
     except Exception as error:
         if len(batch) == 1:
             return _Outcomes([error], 0.0)
-        return _Outcomes([_run(model, [request]).results[0] for request in batch], 0.0)
+        return _Outcomes([_run(model, [request], expected).results[0] for request in batch], 0.0)
     seconds = time.perf_counter() - started
+    if len(batch) == 1:
+        return _Outcomes([answer], seconds)
     results: list[Predictions | BaseException] = []
     start = 0
     for request in batch:
@@ -217,6 +275,18 @@ def _run(model: ServedModel, batch: list[_Request]) -> _Outcomes:
     return _Outcomes(results, seconds)
 
 
-def _expire(future: asyncio.Future[Predictions]) -> None:
-    if not future.done():
-        future.set_exception(DeadlineExceededError())
+def _call(model: ServedModel, batch: list[_Request], expected: float) -> Predictions:
+    columns = concatenate([request.columns for request in batch])
+    rows = sum(request.rows for request in batch)
+    if not isinstance(model.runtime, RemoteRuntime):
+        return model.predict(columns, rows)
+    return model.predict_within(columns, rows, params=batch[0].params, seconds=_allowance(batch, expected))
+
+
+def _allowance(batch: list[_Request], expected: float) -> float | None:
+    """Return the seconds that a call may take, None where nobody has a deadline."""
+    deadlines = [request.deadline for request in batch if request.deadline is not None]
+    if not deadlines:
+        return None
+    left = min(deadlines) - time.perf_counter()
+    return max(0.001, min(left, max(left * _SHARE_OF_TIME, expected * _PATIENCE)))

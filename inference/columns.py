@@ -8,26 +8,17 @@ the first row at fault.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.arrays import EXPECTED, LARGEST, Texts, Values, check_doubles, decode_array, decode_texts, missing
 from inference.errors import EmptyBatchError, SignatureMismatchError
+from inference.row_layout import RowLayout, layout_of
 from inference.runtime import Columns
 from inference.signature import Column, ColumnType, Signature
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_EXPECTED: Final[Mapping[ColumnType, str]] = {
-    ColumnType.DOUBLE: "a number",
-    ColumnType.LONG: "an integer",
-    ColumnType.BOOLEAN: "true or false",
-    ColumnType.STRING: "a string",
-    ColumnType.ANY: "a string, a number, true or false",
-}
-_LARGEST: Final = 1e150  # beyond it, a linear model's sum may overflow into a NaN probability
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
 
 
@@ -44,17 +35,26 @@ def columns_from_rows(rows: Sequence[Any], signature: Signature) -> Columns:
     """
     if not rows:
         raise EmptyBatchError
-    expected = signature.names
+    layout = layout_of(signature)
+    taken: list[tuple[Any, ...]] = []
     for index, row in enumerate(rows):
         if type(row) is not dict:
             raise SignatureMismatchError("features must be an object of column names and values", row=index)
-        if row.keys() != expected:
-            _refuse_names(row, signature, index)
-    return {column.name: _decode(column, [row[column.name] for row in rows]) for column in signature.columns}
+        try:
+            taken.append(layout.take(row))
+        except KeyError:
+            taken.append(layout.take(_completed(row, signature, index)))
+        else:
+            if len(row) != layout.width:
+                _refuse_names(row, signature, index)
+    if len(taken) == 1 and (columns := _decode_one(taken[0], layout)) is not None:
+        return columns
+    lists = zip(signature.columns, zip(*taken, strict=True), strict=True)
+    return {column.name: _decode(column, list(values)) for column, values in lists}
 
 
-def columns_from_lists(lists: Mapping[str, Sequence[Any]], signature: Signature) -> tuple[Columns, int]:
-    """Return one array per signature column, and the number of rows, from lists of values by column name.
+def columns_from_lists(lists: Mapping[str, Values], signature: Signature) -> tuple[Columns, int]:
+    """Return one array per signature column, and the number of rows, from lists or arrays of values by column name.
 
     Raises:
         EmptyBatchError: There are no rows.
@@ -65,31 +65,12 @@ def columns_from_lists(lists: Mapping[str, Sequence[Any]], signature: Signature)
     lengths = {len(values) for values in lists.values()}
     if len(lengths) > 1:
         raise SignatureMismatchError("the columns have different numbers of rows")
-    rows = lengths.pop()
-    if not rows:
+    if not lengths or not (rows := lengths.pop()):
         raise EmptyBatchError
-    return {column.name: _decode(column, list(lists[column.name])) for column in signature.columns}, rows
-
-
-def columns_from_frame(frame: pd.DataFrame, signature: Signature) -> tuple[Columns, int]:
-    """Return one array per signature column, and the number of rows, from a data frame.
-
-    Validated as a request would be, except that columns outside the signature are left aside (a data set
-    carries its labels and protected attributes beside the features).
-    """
-    missing = [column.name for column in signature.columns if column.name not in frame.columns]
-    if missing:
-        raise SignatureMismatchError("is missing", column=missing[0])
-    lists: dict[str, list[Any]] = {}
-    for column in signature.columns:
-        series = frame[column.name]
-        values = series.astype(object).where(series.notna(), None).tolist()
-        if column.type is ColumnType.STRING:
-            lists[column.name] = values
-        else:
-            # pandas keeps integers with gaps as floats, and numpy scalars in object columns
-            lists[column.name] = [value.item() if isinstance(value, np.generic) else value for value in values]
-    return columns_from_lists(lists, signature)
+    return {
+        column.name: _decode_any(column, lists[column.name]) if column.name in lists else missing(column, rows)
+        for column in signature.columns
+    }, rows
 
 
 def concatenate(parts: Sequence[Columns]) -> Columns:
@@ -97,6 +78,38 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _decode_any(column: Column, values: Values) -> NDArray[Any]:
+    if type(values) is list:
+        return _decode(column, values)
+    if isinstance(values, Texts):
+        return decode_texts(column, values)
+    if isinstance(values, np.ndarray) and values.dtype.kind != "O":
+        return decode_array(column, values)
+    return _decode(column, values.tolist() if isinstance(values, np.ndarray) else list(values))
+
+
+def _decode_one(values: tuple[Any, ...], layout: RowLayout) -> Columns | None:
+    """Return the columns of one row, or None where something about it is unusual and `_decode` has to look."""
+    if not layout.accepts(values):
+        return None
+    doubles = layout.doubles.of(values)
+    for value in doubles:
+        if value is None or not -LARGEST <= value <= LARGEST:
+            return None
+    # One array for all columns of a dtype; each column is a view of its own row.
+    block = np.empty((len(layout.objects.names), 1), dtype=object)
+    block[:, 0] = layout.objects.of(values)
+    columns: dict[str, NDArray[Any]] = dict(zip(layout.objects.names, block, strict=True))
+    numbers = np.array(doubles, dtype=np.float64).reshape(-1, 1)
+    columns.update(zip(layout.doubles.names, numbers, strict=True))
+    for column, value in zip(layout.others.columns, layout.others.of(values), strict=True):
+        columns[column.name] = _decode(column, [value])
+    for name, known in layout.closed:
+        if columns[name].item() not in known:
+            return None
+    return columns
 
 
 def _decode(column: Column, values: list[Any]) -> NDArray[Any]:
@@ -127,20 +140,10 @@ def _doubles(column: Column, values: list[Any]) -> NDArray[np.float64]:
         row = next(i for i, value in enumerate(values) if isinstance(value, int) and not _is_double(value))
         raise SignatureMismatchError("is too large for a number", column=column.name, row=row) from None
     # One comparison refuses the too large, the infinite and NaN; which of them it was is asked only then.
-    fits = abs(array[0]) <= _LARGEST if len(values) == 1 else bool((np.abs(array) <= _LARGEST).all())
+    fits = abs(array[0]) <= LARGEST if len(values) == 1 else bool((np.abs(array) <= LARGEST).all())
     if not fits:
-        _check_doubles(column, array)
+        check_doubles(column, array)
     return array
-
-
-def _check_doubles(column: Column, array: NDArray[np.float64]) -> None:
-    for fault, reason in (
-        (np.isinf(array), "may not be infinite"),
-        (np.abs(array) > _LARGEST, "is too large for a number"),
-        (np.isnan(array) & (not column.nullable), "is required and may not be NaN"),
-    ):
-        if fault.any():
-            raise SignatureMismatchError(reason, column=column.name, row=int(np.argmax(fault)))
 
 
 def _is_double(value: int) -> bool:
@@ -164,12 +167,21 @@ def _refuse_types(column: Column, values: list[Any]) -> None:
         dict: "an object",
     }
     kind = given.get(type(values[row]), "something else")
-    raise SignatureMismatchError(f"must be {_EXPECTED[column.type]}, not {kind}", column=column.name, row=row)
+    raise SignatureMismatchError(f"must be {EXPECTED[column.type]}, not {kind}", column=column.name, row=row)
+
+
+def _completed(row: Mapping[str, Any], signature: Signature, index: int) -> Mapping[str, Any]:
+    """Return the row with a missing value in every optional column that it leaves out."""
+    absent = {column.name: None for column in signature.columns if column.optional and column.name not in row}
+    _refuse_names(row, signature, index)
+    return {**row, **absent}
 
 
 def _refuse_names(row: Mapping[str, Any], signature: Signature, index: int | None) -> None:
+    """Raise where names are missing or strange; return where only optional columns are left out."""
     for column in signature.columns:
-        if column.name not in row:
+        if column.name not in row and not column.optional:
             raise SignatureMismatchError("is missing", column=column.name, row=index)
-    extra = next(name for name in row if name not in signature.names)
-    raise SignatureMismatchError("is not a column of this model", column=str(extra)[:100], row=index)
+    extra = next((name for name in row if name not in signature.names), None)
+    if extra is not None:
+        raise SignatureMismatchError("is not a column of this model", column=str(extra)[:100], row=index)

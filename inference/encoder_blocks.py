@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn import preprocessing
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from inference.errors import CompileError
 from inference.preprocessing import Block, Category, CategoryBlock
 from inference.signature import ColumnType
+from inference.text_dtype import TEXT
+
+# Absent before scikit-learn 1.3, and this runs in strangers' environments too.
+_TARGET: Any = getattr(preprocessing, "TargetEncoder", None)
+ENCODERS = tuple(kind for kind in (OneHotEncoder, OrdinalEncoder, _TARGET) if kind is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +66,11 @@ def reduce_categories(
     return reduced, start + offset
 
 
-def _width(encoder: OneHotEncoder | OrdinalEncoder, index: int) -> int:
+def _width(encoder: Any, index: int) -> int:
     if isinstance(encoder, OrdinalEncoder):
         return 1
+    if type(encoder) is _TARGET:
+        return len(encoder.classes_) if encoder.target_type_ == "multiclass" else 1
     width = len(encoder.categories_[index])
     infrequent = getattr(encoder, "infrequent_categories_", None)
     if infrequent is not None and infrequent[index] is not None:
@@ -91,7 +99,7 @@ class _Domain:
         wrong = str if kind is not ColumnType.STRING else bool | int | float
         if any(isinstance(value, wrong) for value in categories):
             raise CompileError(f"column '{column}'", f"its categories are not of its type {kind}")
-        open_ended = encoder.handle_unknown != "error"
+        open_ended = type(encoder) is _TARGET or encoder.handle_unknown != "error"
         if kind is ColumnType.BOOLEAN and open_ended:
             categories = (False, True)  # the one that was never seen is the unknown one
         if not open_ended and kind in {ColumnType.DOUBLE, ColumnType.LONG}:
@@ -136,8 +144,13 @@ class _Domain:
 
     def series(self, values: list[Any]) -> pd.Series[Any]:
         """Return the values as the training frame would hold them."""
-        kinds = {ColumnType.STRING: "str", ColumnType.DOUBLE: "float64", ColumnType.LONG: "int64"}
-        return pd.Series(values, dtype=kinds.get(self.type, "bool"), name=self.column)
+        kinds: dict[ColumnType, Any] = {
+            ColumnType.STRING: TEXT,
+            ColumnType.DOUBLE: "float64",
+            ColumnType.LONG: "int64",
+        }
+        series: pd.Series[Any] = pd.Series(values, dtype=kinds.get(self.type, "bool"), name=self.column)
+        return series
 
 
 def _probe(domains: list[_Domain], index: int) -> pd.DataFrame:

@@ -3,12 +3,15 @@
 InferenceError
 ├── SignatureMismatchError    the rows do not fit the model's signature; names row and column
 ├── EmptyBatchError           no rows were sent
+├── MalformedColumnsError     the bytes, table or tensors are not what their format asks for
 ├── CompileError              this pipeline has no compiled form; says which part
 ├── ParityError               the compiled runtime does not reproduce the registered model
 ├── RuntimeLoadError          a stored runtime cannot be loaded (missing, corrupt, unknown format)
 ├── ModelFailedError          the model raised on rows that fit its signature
 ├── QueueFullError            the batch queue is full; safe to retry later
+├── RowsRefusedError          the model itself refused rows that fit its signature
 ├── DeadlineExceededError     the deadline passed before the rows ran
+│   └── ModelTimeoutError     the model took too long and was given up
 └── DrainingError             the batcher is closing and takes no more rows
 """
 
@@ -40,6 +43,10 @@ class EmptyBatchError(InferenceError):
         super().__init__("the request has no rows; send at least one")
 
 
+class MalformedColumnsError(InferenceError):
+    """The bytes, table or tensors are not what their format asks for; the message names the part, never a value."""
+
+
 class CompileError(InferenceError):
     """This pipeline has no compiled form; `part` is the step or estimator that stands in the way."""
 
@@ -53,6 +60,7 @@ class ParityError(InferenceError):
 
     def __init__(self, *, decisions_changed: int, largest_difference: float, tolerance: float, rows: int) -> None:
         self.decisions_changed, self.largest_difference = decisions_changed, largest_difference
+        self.tolerance, self.rows = tolerance, rows
         super().__init__(
             f"the compiled model differs from the registered one on {rows} rows: {decisions_changed} decisions "
             f"changed, largest probability difference {largest_difference:.3g} (allowed: 0 and {tolerance:g})"
@@ -86,8 +94,24 @@ class QueueFullError(InferenceError):
 class DeadlineExceededError(InferenceError):
     """The deadline passed before the rows ran."""
 
-    def __init__(self) -> None:
-        super().__init__("the deadline passed before the prediction was made")
+    def __init__(self, message: str = "the deadline passed before the prediction was made") -> None:
+        super().__init__(message)
+
+
+class RowsRefusedError(InferenceError):
+    """The model itself refused rows that fit its signature; what it said is for the client and in no log."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        self.model, self.reason = model, reason
+        super().__init__(f"model '{model}' refuses these rows: {reason}")
+
+
+class ModelTimeoutError(DeadlineExceededError):
+    """The model took too long and was given up; `seconds` is what it was given."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"the model did not answer within {seconds:.2g} s and was given up")
 
 
 class DrainingError(InferenceError):

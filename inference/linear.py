@@ -23,9 +23,14 @@ KIND = "linear"
 class Link(StrEnum):
     """From the linear score to the answer."""
 
-    IDENTITY = "identity"  # a regressor
+    IDENTITY = "identity"  # a regressor of one or more values
+    EXP = "exp"  # a regressor whose score is the logarithm of its value
     LOGISTIC = "logistic"  # two classes, one score
     SOFTMAX = "softmax"  # K classes, K scores
+    ONE_VS_REST = "one_vs_rest"  # K classes, K scores: the logistic of each, divided by their sum
+
+
+_SEVERAL = frozenset({Link.IDENTITY, Link.SOFTMAX, Link.ONE_VS_REST})
 
 
 class LinearRuntime:
@@ -36,7 +41,7 @@ class LinearRuntime:
         weights: [numbers, K].
         categories: The category blocks; their tables hold scores, [n + 2, K].
         intercept: [K].
-        link: K is 1 for identity and logistic, the number of classes for softmax.
+        link: K is 1 for exp and logistic, the number of values for identity, of classes for the others.
     """
 
     def __init__(
@@ -51,7 +56,7 @@ class LinearRuntime:
         outputs = len(intercept)
         if weights.shape != (len(numbers), outputs) or any(b.table.shape[1] != outputs for b in categories):
             raise ValueError("weights, tables and intercept differ in their number of scores")
-        if link is not Link.SOFTMAX and outputs != 1:
+        if link not in _SEVERAL and outputs != 1:
             raise ValueError(f"the {link} link takes one score, not {outputs}")
         self._numbers, self._weights, self._intercept, self._link = numbers, weights, intercept, link
         self._blocks = categories
@@ -72,21 +77,34 @@ class LinearRuntime:
     @property
     def classes(self) -> int:
         """How many classes it gives probabilities for; 0 for a regressor."""
-        return {Link.IDENTITY: 0, Link.LOGISTIC: 2, Link.SOFTMAX: len(self._intercept)}[self._link]
+        return {Link.IDENTITY: 0, Link.EXP: 0, Link.LOGISTIC: 2}.get(self._link, len(self._intercept))
 
     def run(self, columns: Columns, rows: int) -> Scores:
         """Return the scores of `rows` rows."""
-        if self._link is Link.SOFTMAX:
-            return Scores(probabilities=softmax(self._scores(columns, rows)))
+        if len(self._intercept) > 1 or self._link in {Link.SOFTMAX, Link.ONE_VS_REST}:
+            return self._several(self._scores(columns, rows))
         if rows == 1:
             score = self._score_of_one(columns)
-            if self._link is Link.IDENTITY:
-                return Scores(values=np.array([score]))
-            return Scores(probabilities=np.array([_logistic_of_one(score)]))
+            if self._link is Link.LOGISTIC:
+                return Scores(probabilities=np.array([_logistic_of_one(score)]))
+            return Scores(values=self._values(np.array([score])))
         scores = self._scores(columns, rows)[:, 0]
+        return (
+            Scores(probabilities=_logistic(scores)) if self._link is Link.LOGISTIC else Scores(self._values(scores))
+        )
+
+    def _several(self, scores: NDArray[np.float64]) -> Scores:
         if self._link is Link.IDENTITY:
             return Scores(values=scores)
-        return Scores(probabilities=_logistic(scores))
+        if self._link is Link.SOFTMAX:
+            return Scores(probabilities=softmax(scores))
+        return Scores(probabilities=_one_vs_rest(scores))
+
+    def _values(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self._link is Link.IDENTITY:
+            return scores
+        with np.errstate(over="ignore"):
+            return np.exp(scores)
 
     def _score_of_one(self, columns: Columns) -> float:
         # The same additions in the same order as for many rows: a row's answer does not depend on its batch.
@@ -137,11 +155,27 @@ class LinearRuntime:
 
 
 def _logistic(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    small = np.exp(-np.abs(scores))  # never overflows
     probabilities = np.empty((len(scores), 2))
-    probabilities[:, 1] = np.where(scores >= 0, 1.0, small) / (1.0 + small)
+    probabilities[:, 1] = _sigmoid(scores)
     probabilities[:, 0] = 1.0 - probabilities[:, 1]
     return probabilities
+
+
+def _sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    small = np.exp(-np.abs(scores))  # never overflows
+    return np.asarray(np.where(scores >= 0, 1.0, small) / (1.0 + small))
+
+
+def _one_vs_rest(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    each = _sigmoid(scores)
+    each[each.sum(axis=1) == 0.0] = 1.0  # far below zero for every class: scikit-learn calls them equally probable
+    each /= each.sum(axis=1, keepdims=True)
+    # The model decides by the scores: where two probabilities are equal, the last digit tells them apart.
+    best = np.arange(len(scores)), scores.argmax(axis=1)
+    tied = each >= each[best][:, np.newaxis]
+    tied[best] = False
+    each[tied] = np.nextafter(each[tied], 0.0)
+    return each
 
 
 def _logistic_of_one(score: float) -> tuple[float, float]:

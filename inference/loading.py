@@ -2,61 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from inference import linear, trees
+from inference import linear, onnx_pipeline_runtime, onnx_runtime, trees
+from inference.crossover import CrossoverRuntime
 from inference.decision import Decision
 from inference.errors import RuntimeLoadError
 from inference.linear import LinearRuntime
+from inference.onnx_pipeline_runtime import OnnxPipelineRuntime
+from inference.onnx_runtime import OnnxRuntime
 from inference.runtime import Runtime
 from inference.served_model import ServedModel
 from inference.signature import Signature
-from inference.stored import Stored, read_stored
+from inference.stored import Stored, read_runtimes
 from inference.trees import TreeRuntime
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 SIGNATURE_FILE, DECISION_FILE = "signature.json", "decision.json"
+_Kind = type[LinearRuntime] | type[TreeRuntime] | type[OnnxRuntime] | type[OnnxPipelineRuntime]
+_KINDS: Final[Mapping[str, _Kind]] = {
+    linear.KIND: LinearRuntime,
+    trees.KIND: TreeRuntime,
+    onnx_runtime.KIND: OnnxRuntime,
+    onnx_pipeline_runtime.KIND: OnnxPipelineRuntime,
+}
 
 
 def load_model(folder: Path) -> ServedModel:
     """Return the model stored in `folder`, the version's `fairmind` folder.
 
-    Imports numpy, pydantic and, for tree ensembles, treelite's native library; runs no code from the folder.
+    Imports numpy, pydantic and, for what is not linear, ONNX Runtime or treelite's native library; runs no code
+    from the folder.
 
     Raises:
-        RuntimeLoadError: A file is missing, damaged, written by a newer format, or does not fit the others.
+        RuntimeLoadError: A file is missing, damaged, written by another format, or does not fit the others.
     """
     signature = _read(folder / SIGNATURE_FILE, Signature)
     decision = _read(folder / DECISION_FILE, Decision)
-    stored = read_stored(folder)
+    stored = read_runtimes(folder)
     try:
         decision.check(signature)
-        runtime, outputs, columns = _restore(stored)
+        runtimes = [_restore(part, signature) for part, _ in stored]
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise RuntimeLoadError(str(folder), f"its parts do not fit together ({error})") from error
+    if len(runtimes) == 1:
+        return ServedModel(signature, decision, runtimes[0])
+    crossing = CrossoverRuntime(runtimes, [from_rows for _, from_rows in stored])
+    return ServedModel(signature, decision, crossing)
+
+
+def _restore(stored: Stored, signature: Signature) -> Runtime:
+    """Return the runtime; ValueError unless it reads the signature's columns and answers its classes."""
+    restored = _KINDS.get(stored.kind)
+    if restored is None:
+        raise ValueError(f"unknown kind of runtime {stored.kind!r}; train it again or upgrade")
+    runtime = restored.from_stored(stored)
     expected = len(signature.classes)
-    if outputs != expected:
-        raise RuntimeLoadError(str(folder), f"the signature has {expected} classes, the runtime {outputs}")
+    if runtime.classes != expected:
+        raise ValueError(f"the signature has {expected} classes, the runtime {runtime.classes}")
+    columns = runtime.columns if isinstance(runtime, OnnxPipelineRuntime) else {b.column for b in runtime.blocks}
     unknown = columns - signature.names
     if unknown:
-        raise RuntimeLoadError(str(folder), f"column '{min(unknown)}' is not in its signature")
-    return ServedModel(signature, decision, runtime)
-
-
-def _restore(stored: Stored) -> tuple[Runtime, int, frozenset[str]]:
-    """Return the runtime, its number of classes (0 for a regressor), and the columns it reads."""
-    columns = frozenset(str(block["column"]) for block in stored.parameters["blocks"])
-    if stored.kind == linear.KIND:
-        runtime = LinearRuntime.from_stored(stored)
-        return runtime, runtime.classes, columns
-    if stored.kind == trees.KIND:
-        ensemble = TreeRuntime.from_stored(stored)
-        return ensemble, ensemble.classes, columns
-    raise ValueError(f"unknown kind of runtime {stored.kind!r}; train it again or upgrade")
+        raise ValueError(f"column '{min(unknown)}' is not in its signature")
+    return runtime
 
 
 def _read(path: Path, kind: type[_Model]) -> _Model:

@@ -4,39 +4,58 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from statistics import median
-from typing import Any, Self
+from typing import Any, Final, Self
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from inference.adversarial import adversarial_rows, raw_thresholds
-from inference.columns import columns_from_frame
-from inference.compile import CompiledModel, final_estimator
-from inference.compile_estimators import thresholds
+from inference.compile import CompiledModel
 from inference.errors import ParityError, RuntimeLoadError
-from inference.preprocessing import NumberBlock
-from inference.runtime import Scores
+from inference.reference import Difference, Reference
+from inference.served_model import ServedModel
+from inference.timing import REPEATS, interleaved, one_thread
 
-PROOF_FILE = "proof.json"
-TOLERANCE = 1e-6
+PROOF_FILE: Final = "proof.json"
+TOLERANCE: Final = 1e-6
 
-_CHUNK = 20_000
-_REPEATS = {1: 60, 32: 20, 1024: 5}
-_LIBRARIES = ("scikit-learn", "numpy", "pandas", "treelite")
+_LIBRARIES = ("scikit-learn", "numpy", "pandas", "treelite", "onnxruntime", "onnx", "skl2onnx")
+
+
+class Verdict(StrEnum):
+    """What became of a candidate."""
+
+    PROVEN = "proven"  # it answers as the registered model does
+    REFUSED = "refused"  # it does not
+    NOT_CONVERTIBLE = "not_convertible"  # it could not be made
+    MEASURED = "measured"  # it needs the model's own libraries: measured beside the others, never stored
+
+
+class CandidateResult(BaseModel):
+    """A candidate, what became of it and why.
+
+    `rows` is how many rows were compared, fewer than all where a candidate is slow; a stored one is compared on
+    all. `microseconds_per_row` maps the size of a batch to the median time of one of its rows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    verdict: Verdict
+    reason: str | None = None
+    rows: int = 0
+    largest_difference: float | None = None
+    microseconds_per_row: dict[int, float] = {}
+    in_worker: bool = True
 
 
 class Proof(BaseModel):
     """What was compared, how far apart the two models were, and what the compiled one costs.
 
     `microseconds_per_row` maps the size of a batch to the median time of one of its rows, on the machine and in the
-    hour of the proof.
+    hour of the proof. `chosen` are the candidates that are stored, the second one for `crossover_rows` rows and
+    more.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +67,9 @@ class Proof(BaseModel):
     tolerance: float
     microseconds_per_row: dict[int, float]
     versions: dict[str, str]
+    candidates: tuple[CandidateResult, ...] = ()
+    chosen: tuple[str, ...] = ()
+    crossover_rows: int | None = None
 
     def save(self, folder: Path) -> None:
         """Write the proof into `folder`, the version's `fairmind` folder."""
@@ -68,87 +90,71 @@ class Proof(BaseModel):
             raise RuntimeLoadError(str(folder), f"{PROOF_FILE} is damaged") from error
 
 
-@dataclass
-class _Difference:
-    rows: int = 0
-    largest: float = 0.0
-    decisions: int = 0
-
-
 def prove(compiled: CompiledModel, model: Any, frame: pd.DataFrame, tolerance: float = TOLERANCE) -> Proof:
     """Return the proof that `compiled` answers as the fitted `model` does.
 
-    Compared are all rows of `frame` and rows made from them to find a difference. The difference of a classifier is
-    the largest of its probabilities, of a regressor the largest of its values, relative where a value is above 1.
+    Compared are all rows of `frame`, rows made from them to find a difference, and some of those alone. The
+    difference of a classifier is the largest of its probabilities, of a regressor the largest of its values,
+    relative where a value is above 1.
 
     Raises:
         ParityError: A decision changed, or the largest difference is above `tolerance`.
         SignatureMismatchError: The frame does not fit the model's signature.
     """
-    features = frame[[column.name for column in compiled.signature.columns]]
-    hard = adversarial_rows(features, compiled.signature, _thresholds(compiled, model))
-    difference = _Difference()
-    for start in range(0, len(features), _CHUNK):
-        _compare(compiled, model, features.iloc[start : start + _CHUNK], difference)
-    _compare(compiled, model, hard, difference)
-    if difference.decisions or not difference.largest <= tolerance:
-        raise ParityError(
-            decisions_changed=difference.decisions,
-            largest_difference=difference.largest,
-            tolerance=tolerance,
-            rows=difference.rows,
-        )
+    return prove_served(compiled.served(), model, frame, tolerance)
+
+
+def prove_served(served: ServedModel, model: Any, frame: pd.DataFrame, tolerance: float = TOLERANCE) -> Proof:
+    """Return the proof that a model as a worker has it, every runtime of it, answers as the fitted `model` does.
+
+    Raises:
+        ParityError, SignatureMismatchError: As for `prove`.
+    """
+    runtimes = getattr(served.runtime, "runtimes", (served.runtime,))
+    blocks = getattr(runtimes[0], "blocks", ())
+    with one_thread():
+        reference = Reference(model, frame, served.signature, served.decision, blocks)
+        differences = [reference.compare(runtime) for runtime in runtimes]
+    for difference in differences:
+        if not difference.within(tolerance):
+            raise as_error(difference, tolerance)
     return Proof(
-        rows=len(features),
-        adversarial_rows=len(hard),
-        largest_difference=difference.largest,
+        rows=reference.rows,
+        adversarial_rows=reference.adversarial_rows,
+        largest_difference=max(difference.largest for difference in differences),
         decisions_changed=0,
         tolerance=tolerance,
-        microseconds_per_row={rows: _microseconds(compiled, features, rows) for rows in _REPEATS},
-        versions={"python": platform.python_version()}
-        | {library: importlib.metadata.version(library) for library in _LIBRARIES},
+        microseconds_per_row=per_row(served, reference),
+        versions=versions(),
     )
 
 
-def _compare(compiled: CompiledModel, model: Any, frame: pd.DataFrame, difference: _Difference) -> None:
-    columns, rows = columns_from_frame(frame, compiled.signature)
-    answer = compiled.served().predict(columns, rows)
-    difference.rows += rows
-    if answer.probabilities is None:
-        expected = np.asarray(model.predict(frame), dtype=np.float64).reshape(rows)
-        scale = np.maximum(1.0, np.abs(expected))
-        difference.largest = _larger(difference.largest, (answer.prediction - expected) / scale)
-        return
-    probabilities = np.asarray(model.predict_proba(frame), dtype=np.float64)
-    difference.largest = _larger(difference.largest, answer.probabilities - probabilities)
-    if compiled.decision.threshold is None:
-        decided = np.asarray(model.predict(frame))
-    else:
-        decided = compiled.decision.apply(Scores(probabilities=probabilities), compiled.signature)
-    difference.decisions += int(np.count_nonzero(answer.prediction != decided))
+def as_error(difference: Difference, tolerance: float) -> ParityError:
+    """Return the error that says how far a runtime is from the model."""
+    return ParityError(
+        decisions_changed=difference.decisions,
+        largest_difference=difference.largest,
+        tolerance=tolerance,
+        rows=difference.rows,
+    )
 
 
-def _larger(largest: float, differences: NDArray[np.float64]) -> float:
-    return float(np.maximum(largest, np.abs(differences).max(initial=0.0)))  # NaN wins, and refuses
+def per_row(served: ServedModel, reference: Reference) -> dict[int, float]:
+    """Return the median microseconds of one row by the size of the batch it comes in."""
+    costs = {}
+    for rows, repeats in REPEATS.items():
+        columns = reference.batch(rows)
+        call = {"": lambda: served.predict(columns, rows)}  # noqa: B023 (called before the next turn)
+        costs[rows] = interleaved(call, repeats)[""] / rows
+    return costs
 
 
-def _thresholds(compiled: CompiledModel, model: Any) -> dict[str, list[float]]:
-    by_feature = thresholds(final_estimator(model))
-    return {
-        block.column: raw_thresholds(block, by_feature[block.start])
-        for block in compiled.runtime.blocks
-        if isinstance(block, NumberBlock) and block.start in by_feature
-    }
-
-
-def _microseconds(compiled: CompiledModel, features: pd.DataFrame, rows: int) -> float:
-    batch = features.iloc[np.resize(np.arange(len(features)), rows)]
-    columns, _ = columns_from_frame(batch, compiled.signature)
-    served = compiled.served()
-    return median(_seconds(lambda: served.predict(columns, rows)) for _ in range(_REPEATS[rows])) * 1e6 / rows
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+def versions() -> dict[str, str]:
+    """Return the versions of what the proof rests on, as far as it is installed."""
+    found = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:  # in a stranger's environment
+            continue
+    return found

@@ -3,53 +3,100 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
     MaxAbsScaler,
     MinMaxScaler,
-    OneHotEncoder,
-    OrdinalEncoder,
     RobustScaler,
     StandardScaler,
 )
 
-from inference.encoder_blocks import Reduced, check_imputer, reduce_categories
+from inference.encoder_blocks import ENCODERS, Reduced, check_imputer, reduce_categories
 from inference.errors import CompileError
 from inference.preprocessing import NumberBlock, Operation, apply
 from inference.signature import ColumnType
 
-_ENCODERS = (OneHotEncoder, OrdinalEncoder)
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The steps that have no blocks.
+
+    `entries` cover the blocks' features in their order: start, stop, and the steps that take only those; `rest` are
+    the steps that take what the entries make.
+    """
+
+    entries: tuple[tuple[int, int, tuple[Any, ...]], ...]
+    rest: tuple[Any, ...]
 
 
-def reduce_preprocessing(
-    steps: Sequence[Any], names: Sequence[str], types: dict[str, ColumnType]
-) -> tuple[list[Reduced], int]:
-    """Return the blocks of the fitted `steps` before the estimator, and the number of features they make.
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The blocks of the first steps, how many features they make, and the steps after them; None where none are."""
+
+    reduced: tuple[Reduced, ...]
+    features: int
+    tail: Tail | None
+
+
+def reduce_preprocessing(steps: Sequence[Any], names: Sequence[str], types: dict[str, ColumnType]) -> Front:
+    """Return the blocks of the fitted `steps` before the estimator, as far as they have any.
 
     Raises:
-        CompileError: A step has no reduced form; names it.
+        CompileError: A step chooses columns by name, or takes strings, and has no blocks; names it.
     """
     flat = list(_flatten(steps))
+    entries, rest = [(flat, list(names))], []
     if any(isinstance(step, ColumnTransformer) for step in flat):
-        if len(flat) != 1:
-            other = next(step for step in flat if not isinstance(step, ColumnTransformer))
-            raise CompileError(type(other).__name__, "a step beside the ColumnTransformer has no compiled form")
-        entries = list(_entries(flat[0], names))
-    else:
-        entries = [(flat, list(names))]
+        if not isinstance(flat[0], ColumnTransformer):
+            raise CompileError(type(flat[0]).__name__, "a step before a ColumnTransformer has no compiled form")
+        entries, rest = list(_entries(flat[0], names)), flat[1:]
     reduced: list[Reduced] = []
+    parts: list[tuple[int, int, tuple[Any, ...]]] = []
     start = 0
     for chain, columns in entries:
-        made, start = _reduce_chain(chain, columns, types, start)
+        at = _reducible(chain)
+        if any(map(_chooses_columns, [*chain[at:], *rest])):
+            raise CompileError(
+                type([*chain[at:], *rest][0]).__name__, "what follows it takes columns by their names"
+            )
+        made, stop = _reduce_chain(chain[:at], columns, types, start)
         reduced += made
-    return reduced, start
+        parts.append((start, stop, tuple(chain[at:])))
+        start = stop
+    tail = Tail(tuple(parts), tuple(rest)) if rest or any(after for _, _, after in parts) else None
+    return Front(tuple(reduced), start, tail)
+
+
+def _reducible(chain: list[Any]) -> int:
+    """Return how many of the steps have blocks: up to an encoder anything that fills gaps, then what scales."""
+    encoded = next((index for index, step in enumerate(chain) if isinstance(step, ENCODERS)), None)
+    for index, step in enumerate(chain):
+        if encoded is not None and index <= encoded:
+            continue
+        try:
+            if encoded is None and isinstance(step, SimpleImputer):
+                check_imputer(step)
+            else:
+                _operations(step, 0)
+        except CompileError:
+            return index
+    return len(chain)
+
+
+def _chooses_columns(step: Any) -> bool:
+    if isinstance(step, FeatureUnion):
+        return any(_chooses_columns(part) for _, part in step.transformer_list)
+    if isinstance(step, Pipeline):
+        return any(_chooses_columns(part) for _, part in step.steps)
+    return isinstance(step, ColumnTransformer)
 
 
 def _flatten(steps: Sequence[Any]) -> Iterator[Any]:
@@ -82,7 +129,7 @@ def _column_names(columns: Any, names: Sequence[str]) -> list[str]:
 def _reduce_chain(
     chain: list[Any], columns: list[str], types: dict[str, ColumnType], start: int
 ) -> tuple[list[Reduced], int]:
-    at = [index for index, step in enumerate(chain) if isinstance(step, _ENCODERS)]
+    at = [index for index, step in enumerate(chain) if isinstance(step, ENCODERS)]
     if at:
         for step in chain[at[0] + 1 :]:
             _operations(step, 0)  # only what treats each feature alone may follow an encoder

@@ -18,8 +18,8 @@ class Scores:
     """What a runtime computes for N rows.
 
     `values` is [N] float64 for a regressor, [N, M] where the signature names M outputs, and of any dtype for an
-    opaque model; `probabilities` is [N, K] float64 in the order of the signature's classes for a classifier. Exactly
-    one of the two is there.
+    opaque model; `probabilities` is [N, K] float64 in the order of the signature's classes for a classifier.
+    Exactly one of the two is there.
     """
 
     values: NDArray[Any] | None = None

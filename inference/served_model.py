@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.decision import Decision
-from inference.runtime import Columns, Runtime
+from inference.runtime import Columns, RemoteRuntime, Runtime
 from inference.signature import Signature
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Predictions:
     """The answer for N rows, in their order.
 
@@ -36,4 +37,19 @@ class ServedModel:
     def predict(self, columns: Columns, rows: int) -> Predictions:
         """Return the predictions of `rows` rows whose columns fit the signature."""
         scores = self.runtime.run(columns, rows)
+        return Predictions(self.decision.apply(scores, self.signature), scores.probabilities)
+
+    def predict_within(
+        self, columns: Columns, rows: int, *, params: Mapping[str, Any] | None, seconds: float | None
+    ) -> Predictions:
+        """Return the predictions of `rows` rows under the model's own `params`, given up after `seconds`.
+
+        A compiled model knows no parameters and is never interrupted: it is quick, or it would run elsewhere.
+
+        Raises:
+            ModelTimeoutError: The model took longer.
+        """
+        if not isinstance(self.runtime, RemoteRuntime):
+            return self.predict(columns, rows)
+        scores = self.runtime.run_within(columns, rows, params=params, seconds=seconds)
         return Predictions(self.decision.apply(scores, self.signature), scores.probabilities)

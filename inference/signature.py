@@ -50,7 +50,8 @@ class Column(BaseModel):
     @cached_property
     def accepted_types(self) -> frozenset[builtins.type]:
         """The Python types a decoded value may have; None's among them where a missing value has an answer."""
-        missing = {type(None)} if self.nullable else set()
+        has_missing = self.nullable and self.type not in {ColumnType.LONG, ColumnType.BOOLEAN}
+        missing = {type(None)} if has_missing else set()
         return frozenset({*_PYTHON_TYPES[self.type], *missing})
 
     @cached_property

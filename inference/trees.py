@@ -6,16 +6,14 @@ from enum import StrEnum
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from inference.feature_matrix import FeatureMatrix
 from inference.gtil import TreeLibraryError, Trees
-from inference.preprocessing import Block, NumberBlock, describe, restore, softmax
+from inference.preprocessing import Block, describe, restore, softmax
 from inference.runtime import Columns, Scores
 from inference.stored import Stored
 
 KIND = "trees"
-
-_KEEP_ROWS = 4096
 
 
 class TreeOutput(StrEnum):
@@ -42,14 +40,10 @@ class TreeRuntime:
             self._trees = Trees(trees, raw=output is TreeOutput.SCORES)
         except TreeLibraryError as error:
             raise ValueError(str(error)) from error
-        covered = [place for block in blocks for place in range(block.start, block.start + _width(block))]
-        if sorted(covered) != list(range(self._trees.features)):
-            raise ValueError(f"the blocks do not cover the {self._trees.features} features of the trees once each")
+        self._matrix = FeatureMatrix(blocks, self._trees.features, single=single)
         if output in {TreeOutput.VALUE, TreeOutput.SECOND} and self._trees.outputs != 1:
             raise ValueError(f"one output expected, the trees have {self._trees.outputs}")
         self._blocks, self._content, self._output, self._single = blocks, trees, output, single
-        self._stops = [(block, block.start + _width(block)) for block in blocks]
-        self._matrix = np.empty((1, self._trees.features))
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -63,7 +57,7 @@ class TreeRuntime:
 
     def run(self, columns: Columns, rows: int) -> Scores:
         """Return the scores of `rows` rows."""
-        result = self._trees.predict(self._features(columns, rows))
+        result = self._trees.predict(self._matrix.fill(columns, rows))
         if self._output is TreeOutput.VALUE:
             return Scores(values=result[:, 0])
         if self._output is TreeOutput.ALL:
@@ -74,37 +68,6 @@ class TreeRuntime:
         np.subtract(1.0, result[:, 0], out=probabilities[:, 0])
         probabilities[:, 1] = result[:, 0]
         return Scores(probabilities=probabilities)
-
-    def _features(self, columns: Columns, rows: int) -> NDArray[np.float64]:
-        if rows > len(self._matrix):
-            grown = np.empty((rows, self._trees.features))
-            if rows <= _KEEP_ROWS:
-                self._matrix = grown
-            matrix = grown
-        else:
-            matrix = self._matrix[:rows]
-        if rows == 1:
-            self._fill_one(columns, matrix[0])
-            return matrix
-        # A feature beyond float32 becomes infinite, which every threshold sorts as it would the number itself.
-        with np.errstate(over="ignore", invalid="ignore"):
-            for block in self._blocks:
-                features = block.features(columns[block.column])
-                if isinstance(block, NumberBlock):
-                    matrix[:, block.start] = features.astype(np.float32) if self._single else features
-                else:
-                    matrix[:, block.start : block.start + features.shape[1]] = features
-        return matrix
-
-    def _fill_one(self, columns: Columns, row: NDArray[np.float64]) -> None:
-        with np.errstate(over="ignore"):
-            for block, stop in self._stops:
-                value = columns[block.column].item()
-                if isinstance(block, NumberBlock):
-                    feature = block.feature(float(value))
-                    row[block.start] = np.float32(feature) if self._single else feature
-                else:
-                    row[block.start : stop] = block.row(value)
 
     def stored(self) -> Stored:
         """Return the runtime taken apart; `from_stored` is its inverse."""
@@ -119,15 +82,11 @@ class TreeRuntime:
         Raises:
             ValueError, KeyError, TypeError: Its parts do not fit together.
         """
-        if stored.trees is None:
+        if stored.blob is None:
             raise ValueError("it has no trees")
         return cls(
             blocks=restore(stored.parameters["blocks"], stored.arrays),
-            trees=stored.trees,
+            trees=stored.blob,
             output=TreeOutput(stored.parameters["output"]),
             single=bool(stored.parameters["single"]),
         )
-
-
-def _width(block: Block) -> int:
-    return 1 if isinstance(block, NumberBlock) else block.table.shape[1]

@@ -3,6 +3,7 @@
 LoadTestError
 ├── HomeMissingError        there is no home with a served model
 ├── ServerFailedError       a server did not become ready, or ended by itself
+├── PeerMissingError        a peer's environment cannot be made
 └── AnswersDifferError      a peer does not answer what the service answers: nothing to compare
 """
 
@@ -31,9 +32,17 @@ class ServerFailedError(LoadTestError):
         super().__init__(f"the server '{name}' {reason}; its log is {log}")
 
 
+class PeerMissingError(LoadTestError):
+    """A peer's environment cannot be made: there is nothing to compare with."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        super().__init__(f"the environment of '{name}' cannot be made: {reason}")
+
+
 class AnswersDifferError(LoadTestError):
     """A peer does not answer what the service answers."""
 
-    def __init__(self, name: str, row: int, difference: float) -> None:
-        self.name, self.row, self.difference = name, row, difference
-        super().__init__(f"'{name}' answers row {row} with a probability {difference:.3g} away from the service's")
+    def __init__(self, name: str, row: int, what: str) -> None:
+        self.name, self.row = name, row
+        super().__init__(f"'{name}' answers row {row} differently from the service: {what}")

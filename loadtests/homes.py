@@ -38,10 +38,10 @@ def copy_home(home: Path, target: Path) -> Path:
     log stays behind; artifacts are referred to by absolute paths and are not copied.
 
     Raises:
-        HomeMissingError: The home has no control database.
+        HomeMissingError: The home has no database to copy.
     """
-    if not (home / "fairmind.db").is_file():
-        raise HomeMissingError(home, "fairmind.db")
+    if not any((home / name).is_file() for name in COPIED_DATABASES):
+        raise HomeMissingError(home, " or ".join(COPIED_DATABASES))
     if target.exists():
         shutil.rmtree(target)
     target.mkdir(mode=0o700, parents=True)

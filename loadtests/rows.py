@@ -44,11 +44,13 @@ def people(data_folder: Path, inputs: Inputs, count: int, *, seed: int = 0) -> l
     return people_of(census_employment(CensusPart.LATER_YEARS).read(data_folder), inputs, count, seed=seed)
 
 
-def people_of(frame: pd.DataFrame, inputs: Inputs, count: int, *, seed: int = 0) -> list[Person]:
+def people_of(
+    frame: pd.DataFrame, inputs: Inputs, count: int, *, seed: int = 0, protected: Sequence[str] = PROTECTED
+) -> list[Person]:
     """Return `count` rows of a table as people, drawn without replacement; a missing value is None, JSON's null."""
     drawn = frame.sample(n=min(count, len(frame)), random_state=seed)
     columns = {name: _values(drawn[name].tolist(), datatype) for name, datatype in inputs.datatypes.items()}
-    groups = {name: [str(value) for value in drawn[name].tolist()] for name in PROTECTED}
+    groups = {name: [str(value) for value in drawn[name].tolist()] for name in protected}
     return [
         Person(
             {name: values[row] for name, values in columns.items()}, {name: groups[name][row] for name in groups}
@@ -61,7 +63,9 @@ def predict_body(model: str, persons: Sequence[Person], units: Sequence[str | No
     """Return the body of `POST /predict` for these people."""
     instances: list[dict[str, Any]] = []
     for person, unit in zip(persons, units, strict=True):
-        instance: dict[str, Any] = {"features": person.features, "protected": person.protected}
+        instance: dict[str, Any] = {"features": person.features}
+        if person.protected:
+            instance["protected"] = person.protected
         if unit is not None:
             instance["unit"] = unit
         instances.append(instance)

@@ -30,15 +30,38 @@ class Server:
     url: str
     pid: int
 
+    def memory_bytes(self) -> dict[int, int]:
+        """Return the resident memory of each living process of the server, by process id."""
+        resident: dict[int, int] = {}
+        for process in self._processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                resident[process.pid] = process.memory_info().rss
+        return resident
+
     def cpu_seconds(self) -> dict[int, float]:
         """Return the CPU time spent so far by each living process of the server, by process id."""
-        head = psutil.Process(self.pid)
         spent: dict[int, float] = {}
-        for process in [head, *head.children(recursive=True)]:
+        for process in self._processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
                 spent[process.pid] = times.user + times.system
         return spent
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hold all processes of the server while the body runs, so that what it does when idle costs nobody."""
+        processes = self._processes()
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        head = psutil.Process(self.pid)
+        return [head, *head.children(recursive=True)]
 
 
 def free_port() -> int:
@@ -83,14 +106,22 @@ def running(
 
 
 def fairmind(
-    home: Path, *, workers: int, log: Path, patience: float = 120.0
+    home: Path,
+    *,
+    workers: int,
+    log: Path,
+    patience: float = 120.0,
+    settings: Mapping[str, str] | None = None,
 ) -> contextlib.AbstractContextManager[Server]:
-    """Return the service itself, as `fairmind serve` starts it, on a free port and the given home."""
+    """Return the service itself, as `fairmind serve` starts it, on a free port and the given home.
+
+    `settings` are further variables of its environment.
+    """
     port = free_port()
     command = [str(Path(sys.executable).parent / "fairmind"), "serve"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     # BentoML wipes its metrics folder at every start: two servers must not share one BENTOML_HOME.
-    environment = {"FAIRMIND_HOME": str(home), "BENTOML_HOME": str(home / "bentoml")}
+    environment = {"FAIRMIND_HOME": str(home), "BENTOML_HOME": str(home / "bentoml"), **(settings or {})}
     return running(
         "fairmind",
         command,
@@ -115,7 +146,10 @@ def _wait_until_ready(name: str, process: subprocess.Popen[bytes], url: str, pat
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the group that this process leads: politely first."""
+    """End the group that this process leads, politely first, and what it started outside of the group."""
+    started: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        started = psutil.Process(process.pid).children(recursive=True)
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -123,3 +157,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    for child in started:  # psutil knows a process by its start time too: a reused id is not ended
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()

@@ -1,29 +1,175 @@
-"""Prometheus metrics of the workers, and their exposition over all processes of a deployment."""
+"""What the processes of a deployment count: plain numbers in memory, saved to a file several times a second.
+
+The Prometheus client's own counters are kept in memory-mapped files that are written at every increment, which
+costs a served request more than its prediction. Here an increment is an addition in a dictionary;
+`monitoring.exposition` adds the files of all processes up when somebody scrapes. A process that is killed takes
+what it counted since the last save with it: a fifth of a second of counts, never a prediction, which is in the log.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, Final
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-
-Metric = TypeVar("Metric", Counter, Histogram)
+import orjson
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _WAITS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096, 16384)
 
 
+class Kind(StrEnum):
+    """What adding up the processes means: gauges of dead ones are left out."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A metric; `buckets` are a histogram's upper bounds, without the infinite one."""
+
+    kind: Kind
+    help: str
+    labels: tuple[str, ...]
+    buckets: tuple[float, ...] = ()
+
+
+REQUESTS: Final = "fairmind_requests"
+DURATION: Final = "fairmind_request_duration_seconds"
+PREDICTIONS: Final = "fairmind_predictions"
+BATCH_ROWS: Final = "fairmind_batch_rows"
+QUEUE_WAIT: Final = "fairmind_queue_wait_seconds"
+QUEUE_DEPTH: Final = "fairmind_queue_depth"
+LOG_ROWS: Final = "fairmind_prediction_log_rows"
+RELOADS: Final = "fairmind_model_reload"
+
+DEFINITIONS: Final = {
+    REQUESTS: Definition(
+        Kind.COUNTER, "Requests answered, by protocol and HTTP status.", ("model", "protocol", "code")
+    ),
+    DURATION: Definition(
+        Kind.HISTOGRAM,
+        "Seconds from the first byte read to the answer handed over.",
+        ("model", "variant", "protocol"),
+        _SECONDS,
+    ),
+    PREDICTIONS: Definition(Kind.COUNTER, "Rows predicted.", ("model", "variant")),
+    BATCH_ROWS: Definition(Kind.HISTOGRAM, "Rows of one model call.", ("model",), _ROWS),
+    QUEUE_WAIT: Definition(
+        Kind.HISTOGRAM, "Longest wait in a batch before its model call began.", ("model",), _WAITS
+    ),
+    QUEUE_DEPTH: Definition(Kind.GAUGE, "Rows waiting for a model call.", ("model",)),
+    LOG_ROWS: Definition(Kind.COUNTER, "Rows of the prediction log by what became of them.", ("outcome",)),
+    RELOADS: Definition(Kind.COUNTER, "Model versions loaded, by result.", ("model", "outcome")),
+}
+"""Every metric that processes count, by its name; a counter is exposed with `_total` behind it."""
+
+
+class Histogram:
+    """Observations in buckets; `counts` has one more than there are bounds, for what is above the last."""
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value; a bound belongs to the bucket below it."""
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+
+class ServingMetrics:
+    """What one process counts.
+
+    Args:
+        path: Where `save` writes; None keeps everything in memory.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._counters: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        self._gauges: dict[tuple[str, ...], float] = {}
+        self._histograms: dict[tuple[str, ...], Histogram] = {}
+        self._saved = b""
+
+    def request(self, model: str, protocol: str, code: str) -> None:
+        """Count an answered request."""
+        self._counters[REQUESTS, model, protocol, code] += 1
+
+    def predicted(self, model: str, variant: str, protocol: str, rows: int, seconds: float) -> None:
+        """Count predicted rows and the seconds their request took."""
+        self._counters[PREDICTIONS, model, variant] += rows
+        self.histogram(DURATION, model, variant, protocol).observe(seconds)
+
+    def logged(self, outcome: str, rows: int) -> None:
+        """Count rows of the prediction log: spooled, written, quarantined or lost."""
+        self._counters[LOG_ROWS, outcome] += rows
+
+    def reloaded(self, model: str, outcome: str) -> None:
+        """Count a model version that was loaded, or was not."""
+        self._counters[RELOADS, model, outcome] += 1
+
+    def queue_depth(self, model: str, rows: int) -> None:
+        """Set the rows that wait for a model call."""
+        self._gauges[QUEUE_DEPTH, model] = rows
+
+    def for_model(self, model: str) -> ModelMetrics:
+        """Return the batch metrics of one model."""
+        return ModelMetrics(self, model)
+
+    def histogram(self, *key: str) -> Histogram:
+        """Return the histogram of a metric and its label values."""
+        found = self._histograms.get(key)
+        if found is None:
+            found = self._histograms[key] = Histogram(DEFINITIONS[key[0]].buckets)
+        return found
+
+    def value(self, name: str, *labels: str) -> float:
+        """Return a counter or gauge; 0 where nothing was counted."""
+        key = (name, *labels)
+        return self._gauges.get(key, self._counters.get(key, 0.0))
+
+    def content(self) -> dict[str, Any]:
+        """Return everything counted, as it is saved: label values, then the value."""
+        # Listed first: the Companion saves in one thread while others count.
+        histograms = list(self._histograms.items())
+        return {
+            Kind.COUNTER.value: [[*key, value] for key, value in list(self._counters.items())],
+            Kind.GAUGE.value: [[*key, value] for key, value in list(self._gauges.items())],
+            Kind.HISTOGRAM.value: [[*key, found.counts, found.total] for key, found in histograms],
+        }
+
+    def save(self) -> None:
+        """Write the file anew where something was counted since; a reader sees the old content or the new."""
+        if self._path is None:
+            return
+        content = orjson.dumps(self.content())
+        if content != self._saved:
+            temporary = self._path.with_suffix(".tmp")
+            temporary.write_bytes(content)
+            temporary.replace(self._path)
+            self._saved = content
+
+
 class ModelMetrics:
-    """The metrics of one model's batch queue; the labelled children are looked up once."""
+    """The metrics of one model's batch queue."""
 
     def __init__(self, metrics: ServingMetrics, model: str) -> None:
-        self._rows = metrics.batch_rows.labels(model)
-        self._wait = metrics.queue_wait.labels(model)
-        self._depth = metrics.queue_depth.labels(model)
+        self._metrics, self._model = metrics, model
+        self._rows = metrics.histogram(BATCH_ROWS, model)
+        self._wait = metrics.histogram(QUEUE_WAIT, model)
 
     def batch_ran(self, rows: int, longest_wait: float) -> None:
         """Count a batch and the longest wait in it."""
@@ -32,147 +178,28 @@ class ModelMetrics:
 
     def queue_changed(self, rows: int) -> None:
         """Set the rows that wait."""
-        self._depth.set(rows)
-
-
-class ServingMetrics:
-    """What a serving worker counts. `registry` is where the metrics are registered, a new one in tests."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.requests = Counter(
-            "fairmind_requests",
-            "Requests answered, by protocol and HTTP status.",
-            ["model", "protocol", "code"],
-            registry=registry,
-        )
-        self.duration = Histogram(
-            "fairmind_request_duration_seconds",
-            "Seconds from the first byte read to the answer handed over.",
-            ["model", "variant", "protocol"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.predictions = Counter(
-            "fairmind_predictions",
-            "Rows predicted.",
-            ["model", "variant"],
-            registry=registry,
-        )
-        self.batch_rows = Histogram(
-            "fairmind_batch_rows", "Rows of one model call.", ["model"], buckets=_ROWS, registry=registry
-        )
-        self.queue_wait = Histogram(
-            "fairmind_queue_wait_seconds",
-            "Longest wait in a batch before its model call began.",
-            ["model"],
-            buckets=_WAITS,
-            registry=registry,
-        )
-        self.queue_depth = Gauge(
-            "fairmind_queue_depth",
-            "Rows waiting for a model call.",
-            ["model"],
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self.log_rows = Counter(
-            "fairmind_prediction_log_rows",
-            "Rows of the prediction log by what became of them.",
-            ["outcome"],
-            registry=registry,
-        )
-        self.reloads = Counter(
-            "fairmind_model_reload",
-            "Model versions loaded, by result.",
-            ["model", "outcome"],
-            registry=registry,
-        )
-
-        self._children: dict[tuple[object, ...], Counter | Histogram] = {}
-
-    def request(self, model: str, protocol: str, code: str) -> None:
-        """Count an answered request."""
-        self._child(self.requests, model, protocol, code).inc()
-
-    def predicted(self, model: str, variant: str, protocol: str, rows: int, seconds: float) -> None:
-        """Count predicted rows and the seconds their request took."""
-        self._child(self.predictions, model, variant).inc(rows)
-        self._child(self.duration, model, variant, protocol).observe(seconds)
-
-    def logged(self, outcome: str, rows: int) -> None:
-        """Count rows of the prediction log: spooled, written, quarantined or lost."""
-        self._child(self.log_rows, outcome).inc(rows)
-
-    def _child(self, metric: Metric, *labels: str) -> Metric:
-        """Return a labelled child, looked up in the client library once: its own look-up is most of the cost."""
-        key = (metric, *labels)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = metric.labels(*labels)
-        return cast("Metric", child)
-
-    def for_model(self, model: str) -> ModelMetrics:
-        """Return the batch metrics of one model."""
-        return ModelMetrics(self, model)
-
-
-class StateMetrics:
-    """Gauges the Companion sets from the database at each scrape, so that what is gone vanishes."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.weight = Gauge(
-            "fairmind_traffic_weight_ratio",
-            "Share of units a variant is assigned.",
-            ["model", "variant"],
-            registry=self.registry,
-        )
-        self.info = Gauge(
-            "fairmind_model_info",
-            "Always 1; joins a variant with the version that serves it.",
-            ["model", "variant", "model_version"],
-            registry=self.registry,
-        )
-        self.lag = Gauge(
-            "fairmind_prediction_log_lag_seconds",
-            "Age of the oldest prediction that is not in the database yet; 0 where all are.",
-            registry=self.registry,
-        )
-
-
-def exposition(state: StateMetrics, worker_files: Path) -> bytes:
-    """Return the text exposition of the state gauges and of all workers' files together.
-
-    What processes counted stays when they die; gauges of what they hold, a queue, go with them.
-    """
-    for process in {path.stem.rpartition("_")[2] for path in worker_files.glob("gauge_live*_*.db")}:
-        if process.isdecimal() and not _is_alive(int(process)):
-            mark_process_dead(process, str(worker_files))  # type: ignore[no-untyped-call]
-    workers = CollectorRegistry()
-    MultiProcessCollector(workers, path=str(worker_files))  # type: ignore[no-untyped-call]
-    return generate_latest(state.registry) + generate_latest(workers)
+        self._metrics.queue_depth(self._model, rows)
 
 
 def process_metrics(folder: Path) -> ServingMetrics:
-    """Return this process's metrics, kept in files under `folder`, where `exposition` finds them.
+    """Return this process's metrics, saved under `folder`, where `monitoring.exposition` finds them.
 
-    The folder belongs to one deployment: two servers that share one erase each other's files. BentoML switched
-    the client library to files before this process started; only where they lie is said here.
+    The file's name is the process and the time: a process id that is given again must not make counters fall.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    return ServingMetrics(REGISTRY)
+    return ServingMetrics(folder / f"{os.getpid()}-{time.time_ns()}.json")
 
 
 def prune_metrics(run: Path, own: Path) -> None:
     """Remove the folders `metrics-<supervisor>` in `run` whose supervisor is gone; `own` stays in any case."""
     for folder in run.glob("metrics-*"):
         supervisor = folder.name.removeprefix("metrics-")
-        if folder != own and supervisor.isdecimal() and not _is_alive(int(supervisor)):
+        if folder != own and supervisor.isdecimal() and not is_alive(int(supervisor)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Return whether there is a process of this id."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -14,19 +14,26 @@ import itertools
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
+from monitoring.bulk import bulk_positions, bulk_values
 from monitoring.errors import LogUnavailableError, SpoolFullError
 
 SEGMENT_SUFFIX = ".jsonl"
 UNLOCKED_SUFFIX = ".new"
 """A segment that its worker is about to lock; empty, and no segment yet."""
 
+BULK_ROWS = 1_000
+"""A record of more rows is written in the bulk form (`monitoring.bulk`), a tenth of the work that digits are."""
+
 _SIZE_CHECK_EVERY = 1.0
+_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 
 
 @dataclass(slots=True)
@@ -37,6 +44,7 @@ class PredictionRecord:
     `unit_hashes`, `cohorts`, `caller_ids`, `predictions`, `scores`, `features` and `protected` are in that order.
     `variant` is None when the caller asked for the version by number, which keeps the rows out of every analysis. A
     cohort is one of `rollout.assignment.Cohort`, None for a row without a unit or a model that is not split.
+    Features are rows, or columns by name; columns, predictions and scores may be arrays, positions a range.
     """
 
     request_id: str
@@ -49,13 +57,29 @@ class PredictionRecord:
     protocol: str
     latency_us: int
     positions: Sequence[int]
-    predictions: Sequence[Any]
-    scores: Sequence[float] | None
-    features: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
+    predictions: Sequence[Any] | NDArray[Any]
+    scores: Sequence[float] | NDArray[Any] | None
+    features: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Mapping[str, NDArray[Any]]
     unit_hashes: Sequence[str | None] | None = None
     cohorts: Sequence[str | None] | None = None
     caller_ids: Sequence[str | None] | None = None
     protected: Sequence[Mapping[str, str | None] | None] | None = None
+
+
+def encode_record(record: PredictionRecord) -> bytes:
+    """Return a record as one line of JSON, with its newline."""
+    if len(record.positions) > BULK_ROWS:
+        features = record.features
+        record = replace(
+            record,
+            positions=bulk_positions(record.positions),
+            predictions=bulk_values(record.predictions),
+            scores=bulk_values(record.scores),
+            features={name: bulk_values(values) for name, values in features.items()}
+            if isinstance(features, Mapping)
+            else features,
+        )
+    return orjson.dumps(record, default=_listed, option=_OPTIONS)
 
 
 class SegmentWriter:
@@ -84,7 +108,7 @@ class SegmentWriter:
             LogUnavailableError: The disk refused (full, gone). No part of a record stays; of several records, the
                 first ones may.
         """
-        data = b"".join([orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records])
+        data = b"".join([encode_record(record) for record in records])
         if self.waiting_bytes() + len(data) > self._spool_bytes:
             self.close()  # what is shipped of it no longer waits, but only a closed segment can be removed
             raise SpoolFullError(self._spool_bytes)
@@ -144,6 +168,15 @@ class SegmentWriter:
                     self.close()
             raise
         self._written += len(data)
+
+
+def _listed(value: Any) -> Any:
+    """Return what orjson does not know, a range or an array of strings, as a list."""
+    if isinstance(value, range):
+        return list(value)
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(type(value).__name__)
 
 
 def _size(path: Path) -> int:

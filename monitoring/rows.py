@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from monitoring.bulk import plain_positions, plain_values
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -31,11 +33,25 @@ class Line:
 def decode(line: bytes) -> Line:
     """Return a line with the rows in it; whatever is wrong with it, this raises nothing."""
     try:
-        record = orjson.loads(line)
+        record = _plain(orjson.loads(line))
         rows = Rows(list(_prediction_rows(record)), _feature_row(record), list(_protected_rows(record)))
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError) as error:
         return Line(line, None, type(error).__name__)
     return Line(line, rows)
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record without the bulk form."""
+    features = record["features"]
+    if type(features) is dict:
+        features = {name: plain_values(values) for name, values in features.items()}
+    predictions = plain_values(record["predictions"])
+    return record | {
+        "positions": plain_positions(record["positions"], len(predictions)),
+        "predictions": predictions,
+        "scores": plain_values(record["scores"]),
+        "features": features,
+    }
 
 
 def _at(values: list[Any] | None, index: int) -> Any:

@@ -2,10 +2,13 @@
 
 RegistryError
 ├── InvalidReferenceError     not a reference to a model version
+│   └── RepeatedModelError    a list of models names one of them twice
 ├── ModelNotFoundError        no such model, version or alias
 ├── AliasConflictError        the alias moved after we read it
 ├── RegistryUnavailableError  the store cannot be reached; safe to retry
 ├── DigestMismatchError       the files are not the ones that were registered
+├── FilesChangedError         the files of a version without a digest are not the ones fetched before
+├── ReadOnlyRegistryError     the registry takes no files or tags from here
 └── GateRefusedError          a gate says no; the facts say which and by how much
     └── GateRecordError       the record of the gates is missing, unreadable, or about other files
 """
@@ -30,6 +33,14 @@ class InvalidReferenceError(RegistryError):
         super().__init__(
             f"'{text}' is not a model reference; write name@alias, name/version or models:/name/version"
         )
+
+
+class RepeatedModelError(InvalidReferenceError):
+    """A list of models names one of them twice."""
+
+    def __init__(self, name: str) -> None:
+        self.text = name
+        RegistryError.__init__(self, f"the model '{name}' is named twice; name one of its versions")
 
 
 class ModelNotFoundError(RegistryError):
@@ -70,6 +81,25 @@ class DigestMismatchError(RegistryError):
             f"the files of {what} have digest {found[:19]}…, registered was {expected[:19]}…; "
             "they were changed after registration: train and register the version again"
         )
+
+
+class FilesChangedError(RegistryError):
+    """The files of a version that was registered without a digest are not the ones that were fetched before."""
+
+    def __init__(self, what: str, *, expected: str, found: str, record: str) -> None:
+        self.what, self.expected, self.found = what, expected, found
+        super().__init__(
+            f"the files of {what} changed in the registry: they had digest {expected[:19]}… when they were first "
+            f"fetched and have {found[:19]}… now; register them as a new version, or remove {record} to take them"
+        )
+
+
+class ReadOnlyRegistryError(RegistryError):
+    """The registry takes no files or tags from here."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address, self.reason = address, reason
+        super().__init__(f"the model registry at {address} takes nothing from here: {reason}")
 
 
 class GateRefusedError(RegistryError):

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from registry.errors import InvalidReferenceError, ModelNotFoundError, RegistryUnavailableError
+from registry.errors import (
+    InvalidReferenceError,
+    ModelNotFoundError,
+    ReadOnlyRegistryError,
+    RegistryUnavailableError,
+)
 from registry.reference import Reference
+from registry.settings import plain_address
 from registry.store import bound_requests, quiet_mlflow
 from registry.versions import ModelVersion
 
 _PAGE = 100
+_STRANGER_SECONDS = 60.0
 
 
 class MlflowRegistry:
@@ -34,9 +42,9 @@ class MlflowRegistry:
         self, tracking_uri: str, registry_uri: str | None = None, *, timeout_seconds: float = 10.0
     ) -> None:
         self._tracking_uri, self._registry_uri = tracking_uri, registry_uri or tracking_uri
-        self._address = _without_secrets(self._registry_uri)
+        self._address = plain_address(self._registry_uri)
         self._timeout_seconds = timeout_seconds
-        self._known: dict[tuple[str, str, int], ModelVersion] = {}
+        self._known: dict[tuple[str, str, int], tuple[ModelVersion, float]] = {}
 
     @cached_property
     def _client(self) -> Any:
@@ -81,22 +89,24 @@ class MlflowRegistry:
         """Return every version that an alias points at, over all models, sorted by name and version.
 
         The search carries only numbers: a version is read once and kept, since what is registered under a digest
-        does not change; its aliases are always those of this call. Tags set later show in `find`.
+        does not change; its aliases are always those of this call. Tags set later show in `find`. One without a
+        digest is read again after a minute: somebody may have adopted it.
         """
         pointed: list[ModelVersion] = []
-        kept: dict[tuple[str, str, int], ModelVersion] = {}
+        kept: dict[tuple[str, str, int], tuple[ModelVersion, float]] = {}
+        now = time.monotonic()
         for model in self._models():
             for number, aliases in _by_version(model.aliases).items():
                 # A number is given again after its version was deleted, and then the model was updated.
                 key = (model.name, number, model.last_updated_timestamp)
-                known = self._known.get(key)
-                if known is None:
+                known, until = self._known.get(key, (None, 0.0))
+                if known is None or now >= until:
                     try:
                         known = self.find(Reference(model.name, version=number))
                     except ModelNotFoundError:  # deleted between the two calls
                         continue
-                if known.digest is not None:
-                    kept[key] = known
+                    until = math.inf if known.digest is not None else now + _STRANGER_SECONDS
+                kept[key] = known, until
                 pointed.append(_with_aliases(known, aliases))
         self._known = kept
         return sorted(pointed, key=lambda version: (version.name, int(version.version)))
@@ -138,6 +148,23 @@ class MlflowRegistry:
                 raise RegistryUnavailableError(self._address, f"the files of {version} did not arrive") from error
             for path in Path(made).iterdir():
                 shutil.move(path, folder / path.name)
+
+    def add_files(self, version: ModelVersion, folder: Path, place: str) -> None:
+        """Put the files of `folder` beside the version's own, under the relative path `place`.
+
+        Raises:
+            ReadOnlyRegistryError: The store of its files refuses.
+        """
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        with self._translated(str(version)):
+            location = self._location(version)
+        try:
+            get_artifact_repository(location, tracking_uri=self._tracking_uri).log_artifacts(str(folder), place)
+        except Exception as error:  # MLflow lets errors of every storage client through
+            raise ReadOnlyRegistryError(
+                self._address, f"its artifact store refused ({type(error).__name__})"
+            ) from error
 
     def _location(self, version: ModelVersion) -> str:
         """Return where the files are: MLflow's own `models:/` download asks the process's global registry."""
@@ -204,10 +231,3 @@ def _version(found: Any, aliases: frozenset[str]) -> ModelVersion:
 
 def _with_aliases(version: ModelVersion, aliases: frozenset[str]) -> ModelVersion:
     return dataclasses.replace(version, aliases=aliases)
-
-
-def _without_secrets(uri: str) -> str:
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri.partition("?")[0]
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

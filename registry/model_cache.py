@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote
 from uuid import uuid4
 
 from registry.digest import digest_folder
-from registry.errors import DigestMismatchError
+from registry.errors import DigestMismatchError, FilesChangedError
 from registry.registry import Registry
 from registry.versions import ModelVersion
 
@@ -18,7 +21,8 @@ _SHORT = 12
 class ModelCache:
     """Model versions under `root/<name>/<version>-<digest>/`.
 
-    A copy appears under its name only when it is complete; many processes may share one cache.
+    A copy appears under its name only when it is complete; many processes may share one cache. The digest of a
+    version that was registered without one is that of its first copy, which is remembered.
     """
 
     def __init__(self, root: Path) -> None:
@@ -29,18 +33,23 @@ class ModelCache:
 
         Raises:
             DigestMismatchError: What was downloaded is not what was registered; nothing is kept.
+            FilesChangedError: The version has no digest of its own, and its files are not those of the first copy.
             RegistryUnavailableError: There is no copy, and the registry cannot be reached.
         """
-        kept = self.find(version.name, version.version, version.digest)
-        if kept is not None:
-            return kept
         home = self._home(version.name)
+        first = _First.read(home, version) if version.digest is None else None
+        kept = self.find(version.name, version.version, version.digest)
+        # A number can be given again after its version was deleted; what lies here is then another version's copy.
+        if kept is not None and (version.digest is not None or first is not None):
+            return kept
         incoming = home / f".incoming-{uuid4().hex}"
         try:
             registry.download(version, incoming)
             digest = digest_folder(incoming)
             if version.digest is not None and digest != version.digest:
                 raise DigestMismatchError(str(version), expected=version.digest, found=digest)
+            if version.digest is None:
+                _First.check(home, version, first, digest)
             return _put(incoming, home / _folder_name(version.version, digest))
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
@@ -52,7 +61,8 @@ class ModelCache:
         ours) the copy is compared with the digest it was stored under.
         """
         home = self._home(name)
-        pattern = f"{version}-*" if digest is None else _folder_name(version, digest)
+        wanted = digest or _First.digest_of(home, version)
+        pattern = f"{version}-*" if wanted is None else _folder_name(version, wanted)
         for folder in sorted(home.glob(pattern)):
             found = digest_folder(folder)
             if found == digest or (digest is None and folder.name == _folder_name(version, found)):
@@ -63,6 +73,48 @@ class ModelCache:
         # A name is not a path: no separators, and no leading dot (hidden, or the folder above).
         safe = quote(name, safe=" ")
         return self._root / (f"%2E{safe[1:]}" if safe.startswith(".") else safe)
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """What a version without a digest was when it was first fetched, in a file beside its copies."""
+
+    digest: str
+    created_at: str
+
+    @staticmethod
+    def path(home: Path, number: str) -> Path:
+        return home / f".first-{number}.json"
+
+    @classmethod
+    def load(cls, home: Path, number: str) -> Self | None:
+        try:
+            found = json.loads(cls.path(home, number).read_text(encoding="utf-8"))
+            return cls(str(found["digest"]), str(found["created_at"]))
+        except (OSError, ValueError, KeyError, TypeError):  # damaged is as good as none
+            return None
+
+    @classmethod
+    def read(cls, home: Path, version: ModelVersion) -> Self | None:
+        first = cls.load(home, version.version)
+        return first if first is not None and first.created_at == version.created_at.isoformat() else None
+
+    @classmethod
+    def digest_of(cls, home: Path, number: str) -> str | None:
+        first = cls.load(home, number)
+        return None if first is None else first.digest
+
+    @classmethod
+    def check(cls, home: Path, version: ModelVersion, first: Self | None, digest: str) -> None:
+        path = cls.path(home, version.version)
+        if first is not None:
+            if first.digest != digest:
+                raise FilesChangedError(str(version), expected=first.digest, found=digest, record=str(path))
+            return
+        text = json.dumps({"digest": digest, "created_at": version.created_at.isoformat()})
+        temporary = path.with_suffix(f".{uuid4().hex}.tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
 
 
 def _folder_name(version: str, digest: str) -> str:

@@ -47,6 +47,13 @@ class Registry(Protocol):
         """Set or replace one tag of a version."""
         ...
 
+    def add_files(self, version: ModelVersion, folder: Path, place: str) -> None:
+        """Put the files of `folder` beside the version's own, under the relative path `place`.
+
+        Raises `ReadOnlyRegistryError` where the store of its files refuses.
+        """
+        ...
+
     def download(self, version: ModelVersion, folder: Path) -> None:
         """Put the version's files into `folder`, which is made when it is missing."""
         ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -28,3 +30,31 @@ class RegistrySettings(BaseSettings):
 
     timeout_seconds: float = Field(default=10.0, gt=0)
     """How long one request to an MLflow server may take before it counts as unreachable, in seconds."""
+
+    trusted: str = ""
+    """Tracking URIs, comma-separated, whose models may run code of their own (pickles, `code_paths`, packages from
+    their requirements). The embedded store always may."""
+
+    @property
+    def address(self) -> str | None:
+        """Where model versions come from, without a password; None for the embedded store."""
+        uri = self.registry_uri or self.tracking_uri
+        return None if uri is None else plain_address(uri)
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether code that comes with a version may run."""
+        return self.address is None or self.address in {plain_address(uri) for uri in self.trusted.split(",")}
+
+
+def plain_address(uri: str) -> str:
+    """Return the address as it is compared and shown: without user, password, query and a slash at the end.
+
+    >>> plain_address(" https://ada:secret@mlflow.example:5000/ ")
+    'https://mlflow.example:5000'
+    """
+    uri = uri.strip().partition("?")[0].rstrip("/")
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -47,12 +47,16 @@ class ServingState(BaseModel):
 
 
 class ServingFile(BaseModel):
-    """The content of the file that the Companion writes and workers follow."""
+    """The content of the file that the Companion writes and workers follow.
+
+    `problems` are of models that are wanted and that nothing is known of; those of versions are at the versions.
+    """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)  # it holds the salt of unit ids
 
     unit_salt: str
     models: Mapping[str, ServingState]
+    problems: Mapping[str, str] = {}
 
 
 def write_file(path: Path, content: ServingFile) -> None:

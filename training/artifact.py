@@ -11,9 +11,11 @@ import pandas as pd
 import skops.io
 from sklearn.pipeline import Pipeline
 
-from inference.compile import CompiledModel, compile_model
+from inference.candidates import candidates
+from inference.compile import CompiledModel
 from inference.errors import CompileError, ParityError
-from inference.parity import Proof, prove
+from inference.parity import Proof
+from inference.selection import select_runtimes
 from inference.signature import Signature, Task
 from registry.digest import digest_folder
 from registry.gate_record import GateRecord, GateResult
@@ -36,8 +38,8 @@ def write_model(
 ) -> tuple[CompiledModel, Proof]:
     """Write a fitted pipeline and its compiled form as an MLflow model into `folder`, which is made.
 
-    The proof compares the compiled form with the model as it was stored and loaded again, which is what is
-    registered, not with the one in memory.
+    Every candidate for its compiled form is compared with the model as it was stored and loaded again, which is
+    what is registered, not with the one in memory; the quickest of those that are equal are kept.
 
     Args:
         folder: Where to write; must not exist.
@@ -52,16 +54,16 @@ def write_model(
             does not answer as the model does.
     """
     name = str(pipeline.named_steps["model"].__class__.__name__)
-    compiled = _compiled(name, pipeline, rows)
-    _save(folder, pipeline, entry, compiled.signature, example=input_example(rows, features), trusted=trusted)
-    stored = load_stored(folder, trusted)
     try:
-        proof = prove(compiled, stored, rows)
-    except ParityError as error:
+        found = candidates(pipeline, rows)
+        signature = next(candidate.compiled.signature for candidate in found if candidate.compiled is not None)
+        _save(folder, pipeline, entry, signature, example=input_example(rows, features), trusted=trusted)
+        selected = select_runtimes(found, load_stored(folder, trusted), rows)
+    except (CompileError, ParityError) as error:
         raise NotServableError(name, str(error)) from error
-    compiled.save(folder / FAIRMIND_FOLDER)
-    proof.save(folder / FAIRMIND_FOLDER)
-    return compiled, proof
+    selected.compiled.save(folder / FAIRMIND_FOLDER)
+    selected.proof.save(folder / FAIRMIND_FOLDER)
+    return selected.compiled, selected.proof
 
 
 def bind_gates(folder: Path, results: tuple[GateResult, ...]) -> GateRecord:
@@ -96,13 +98,6 @@ def input_example(rows: pd.DataFrame, features: Features) -> pd.DataFrame:
             known = pd.Series(features.known.get(name, (0.0,))[:1])
         typical[name] = [float(known.median()) if role is Role.NUMBER else known.mode().iloc[0]]
     return pd.DataFrame(typical).astype({name: rows[name].dtype for name in features.roles})
-
-
-def _compiled(name: str, pipeline: Pipeline, rows: pd.DataFrame) -> CompiledModel:
-    try:
-        return compile_model(pipeline, rows)
-    except CompileError as error:
-        raise NotServableError(name, str(error)) from error
 
 
 def _save(

@@ -4,6 +4,8 @@ TrainingError
 ├── ConfigError          the configuration says something that cannot be; names the key
 ├── DataError            the table cannot be learned from as configured
 ├── EstimatorError       the estimator refuses its parameters or the data
+├── ThresholdError       a threshold is not one of 0, 0.001, ... 1
+├── DecisionError        no version with another threshold can be made of this one; says what to do instead
 ├── NotServableError     the trained model has no compiled form that is proven equal; nothing was registered
 └── TrackingError        the tracking store refuses or cannot be reached; nothing was registered
 """
@@ -37,6 +39,24 @@ class EstimatorError(TrainingError):
     def __init__(self, name: str, reason: str) -> None:
         self.name, self.reason = name, reason
         super().__init__(f"estimator '{name}': {reason}")
+
+
+class ThresholdError(TrainingError):
+    """A threshold is not one of 0, 0.001, ... 1, the steps in which the held-out scores are counted."""
+
+    def __init__(self, threshold: float) -> None:
+        self.threshold = threshold
+        super().__init__(
+            f"the threshold {threshold!r} cannot be set: give a number from 0 to 1 with at most three decimals"
+        )
+
+
+class DecisionError(TrainingError):
+    """No version with another threshold can be made of the version called `name`."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"no other threshold can be set for {name}: {reason}")
 
 
 class NotServableError(TrainingError):

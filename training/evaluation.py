@@ -19,23 +19,16 @@ from training.policy import Gates
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What was measured on the held-out rows, and the arrays it was measured on.
+class Measurements:
+    """What was measured on `rows` held-out rows.
 
-    `probabilities` is [N, K] in the order of the classes, None for a regressor. `bias` is None where no selection
-    or no group can be measured: regression, no favourable label, no protected attribute.
+    `bias` is None where no selection or no group can be measured: regression, no favourable label, no protected
+    attribute.
     """
 
-    truth: NDArray[Any]
-    predicted: NDArray[Any]
-    probabilities: NDArray[np.float64] | None
+    rows: int
     quality: Mapping[str, float]
     bias: BiasReport | None
-
-    @property
-    def rows(self) -> int:
-        """Held-out rows."""
-        return len(self.truth)
 
     def numbers(self) -> dict[str, float]:
         """Return every number by its name in MLflow: `roc_auc`, `SEX.equalized_odds_difference` ..."""
@@ -47,13 +40,25 @@ class Evaluation:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation(Measurements):
+    """What was measured, and the arrays it was measured on.
+
+    `probabilities` is [N, K] in the order of the classes, None for a regressor.
+    """
+
+    truth: NDArray[Any]
+    predicted: NDArray[Any]
+    probabilities: NDArray[np.float64] | None
+
+
 def evaluate(pipeline: Pipeline, data: TrainingData, rows: NDArray[np.intp], gates: Gates) -> Evaluation:
     """Return the evaluation of a fitted pipeline on the held-out `rows`; bias verdicts follow from `gates`."""
     labels, table = data.labels, data.table.iloc[rows]
     truth = labels.values[rows]
     predicted = np.asarray(pipeline.predict(table))
     if labels.task is Task.REGRESSION:
-        return Evaluation(truth, predicted, None, _regression(truth, predicted), None)
+        return Evaluation(len(rows), _regression(truth, predicted), None, truth, predicted, None)
     probabilities = np.asarray(pipeline.predict_proba(table), dtype=np.float64)
     quality = _classification(labels, truth, predicted, probabilities)
     bias = None
@@ -67,7 +72,7 @@ def evaluate(pipeline: Pipeline, data: TrainingData, rows: NDArray[np.intp], gat
             alpha=gates.alpha,
             minimum_rows=gates.minimum_rows,
         )
-    return Evaluation(truth, predicted, probabilities, quality, bias)
+    return Evaluation(len(rows), quality, bias, truth, predicted, probabilities)
 
 
 def _classification(

@@ -6,27 +6,27 @@ from fairness.gate import Verdict
 from fairness.report import AttributeReport, BiasReport, DisparityReport, describe
 from registry.gate_record import GateKind, GateResult, GateVerdict
 from training.errors import DataError
-from training.evaluation import Evaluation
+from training.evaluation import Measurements
 from training.policy import Gates, QualityGate
 
 
-def gate_results(evaluation: Evaluation, gates: Gates) -> tuple[GateResult, ...]:
+def gate_results(measured: Measurements, gates: Gates) -> tuple[GateResult, ...]:
     """Return what every configured gate says, quality first, then bias.
 
     Raises:
         DataError: a gate asks for what cannot be measured here, such as the ROC AUC of a regression.
     """
-    quality = tuple(_quality(gate, evaluation) for gate in gates.quality)
-    if gates.bias and evaluation.bias is None:
+    quality = tuple(_quality(gate, measured) for gate in gates.quality)
+    if gates.bias and measured.bias is None:
         raise DataError("bias gates need classes, of which one is favourable; name it, or remove the gates")
-    return quality + (_bias(evaluation.bias) if evaluation.bias else ())
+    return quality + (_bias(measured.bias) if measured.bias else ())
 
 
-def _quality(gate: QualityGate, evaluation: Evaluation) -> GateResult:
-    if gate.metric not in evaluation.quality:
-        known = ", ".join(evaluation.quality)
+def _quality(gate: QualityGate, measured: Measurements) -> GateResult:
+    if gate.metric not in measured.quality:
+        known = ", ".join(measured.quality)
         raise DataError(f"the quality gate on {gate.metric} cannot be measured for this label; it has {known}")
-    value = evaluation.quality[gate.metric]
+    value = measured.quality[gate.metric]
     bound = f"{'at least' if gate.at_least is not None else 'at most'} {gate.limit:g}"
     return GateResult(
         kind=GateKind.QUALITY,
@@ -35,7 +35,7 @@ def _quality(gate: QualityGate, evaluation: Evaluation) -> GateResult:
         limit=gate.limit,
         verdict=GateVerdict.PASS if gate.holds(value) else GateVerdict.FAIL,
         gating=gate.gating,
-        message=f"{gate.metric} is {value:.4f} ({bound} wanted) on {evaluation.rows} held-out rows",
+        message=f"{gate.metric} is {value:.4f} ({bound} wanted) on {measured.rows} held-out rows",
     )
 
 

@@ -27,6 +27,13 @@ def code_commit() -> str | None:
     return git_commit(here.parent)
 
 
+def commit_tags() -> dict[str, str]:
+    """Return the tags of a run that name the commits, where there are any."""
+    # MLflow's name means the project that trained, which is where the command was called; ours means this code.
+    commits = {"mlflow.source.git.commit": git_commit(Path.cwd()), "fairmind.code": code_commit()}
+    return {name: commit for name, commit in commits.items() if commit}
+
+
 def _said(git: str, folder: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(  # noqa: S603 - a fixed program with fixed arguments

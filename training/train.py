@@ -13,6 +13,7 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 
 from inference.parity import Proof
+from inference.signature import Task
 from registry.gate_record import GateRecord
 from registry.reference import Reference
 from training.config import EstimatorConfig, TrainingConfig
@@ -21,8 +22,9 @@ from training.estimators import build, default_estimators, fit, kind_of, leave_a
 from training.evaluation import Evaluation, evaluate
 from training.gates import gate_results
 from training.plots import figures
-from training.provenance import code_commit, git_commit
+from training.provenance import commit_tags
 from training.registration import Candidate, register
+from training.score_counts import ScoreCounts, count_scores
 from training.split import Rows, split_rows
 from training.store import Run, TrackingStore
 
@@ -143,6 +145,7 @@ class _Job:
                 trusted=kind_of(name, self.estimator, labels.task).trusted_types,
                 gates=results,
                 tags=self._version_tags(),
+                scores=self._score_counts(evaluation),
             )
             registered = register(run, candidate)
         return TrainedVersion(
@@ -158,6 +161,20 @@ class _Job:
             notes=tuple(notes),
         )
 
+    def _score_counts(self, evaluation: Evaluation) -> ScoreCounts | None:
+        labels, test = self.data.labels, self.rows.test
+        if labels.task is not Task.BINARY or evaluation.probabilities is None or labels.favourable is None:
+            return None
+        return count_scores(
+            evaluation.probabilities[:, 1],
+            evaluation.truth,
+            {name: values[test] for name, values in self.data.protected.items()},
+            classes=(labels.classes[0], labels.classes[1]),
+            favourable=labels.favourable,
+            quality=evaluation.quality,
+            gates=self.config.gates,
+        )
+
     def _params(self, pipeline: Pipeline) -> dict[str, Any]:
         model = pipeline.named_steps["model"]
         return {
@@ -171,10 +188,7 @@ class _Job:
         }
 
     def _run_tags(self) -> dict[str, str]:
-        tags = {**self._version_tags(), "fairmind.model": self.config.name}
-        # MLflow's name means the project that trained, which is where the command was called; ours means this code.
-        commits = {"mlflow.source.git.commit": git_commit(Path.cwd()), "fairmind.code": code_commit()}
-        return {**tags, **{name: commit for name, commit in commits.items() if commit}}
+        return {**self._version_tags(), "fairmind.model": self.config.name, **commit_tags()}
 
     def _version_tags(self) -> dict[str, str]:
         """Facts that a later bias test needs and that the model's files do not hold."""

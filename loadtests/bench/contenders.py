@@ -1,43 +1,59 @@
-"""The servers of a benchmark and the rows of its table: who is asked, by which route, with which bodies."""
+"""Who is measured: a server, a route, the bodies sent to it in turn, and how its answers are read."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import httpx
-import orjson
 
-from loadtests.homes import MODEL
-from loadtests.rows import Inputs, Person, infer_body, predict_body
+from loadtests.bench.bodies import Answer, Bodies, Reader, read_predictions
+from loadtests.bench.client import JSON_TYPE
+from loadtests.errors import AnswersDifferError
 from loadtests.servers import Server, free_port, running
 
-REPORTS = Path("reports")
-PEERS = {
-    "floor": ("bare ASGI on uvicorn, uvloop, httptools; compiled model", "loadtests.bench.peers.floor:app"),
-    "fastapi-compiled": ("FastAPI, pydantic body; compiled model", "loadtests.bench.peers.fastapi_compiled:app"),
-    "fastapi-sklearn": ("FastAPI, pandas; registered pipeline", "loadtests.bench.peers.fastapi_sklearn:app"),
+REPORTS: Final = Path("reports")
+SAME: Final = 1e-6
+ONE_THREAD: Final = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "LOKY_MAX_CPU_COUNT": "1",
 }
+FLOOR, COMPILED, NATIVE = "floor", "fastapi-compiled", "fastapi-sklearn"
+OWN_PEERS: Final[Mapping[str, tuple[str, str]]] = {
+    FLOOR: ("bare ASGI on uvicorn, uvloop, httptools; compiled model", "loadtests.bench.peers.floor:app"),
+    COMPILED: ("FastAPI, pydantic body; compiled model", "loadtests.bench.peers.fastapi_compiled:app"),
+    NATIVE: ("FastAPI, pandas; registered pipeline", "loadtests.bench.peers.fastapi_sklearn:app"),
+}
+"""Peers that need nothing but the project's own environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One row of the table: a server, a route and the bodies that are sent to it in turn."""
+    """One row of a table."""
 
     title: str
     server: Server
     path: str
-    bodies: tuple[str, ...]
+    bodies: Bodies
+    read: Reader = read_predictions
+    headers: Mapping[str, str] = field(default_factory=lambda: JSON_TYPE)
+
+    def ask(self, client: httpx.Client, body: bytes) -> list[Answer]:
+        """Send one body and return what was said of its rows."""
+        answer = client.post(f"{self.server.url}{self.path}", content=body, headers=dict(self.headers))
+        return self.read(answer.raise_for_status().json())
 
 
-def peer(name: str, model_folder: Path) -> contextlib.AbstractContextManager[Server]:
+def own_peer(name: str, model_folder: Path) -> contextlib.AbstractContextManager[Server]:
     """Return a peer on a free port: uvicorn at its best settings, one worker, no access log."""
     port = free_port()
-    command = [str(Path(sys.executable).parent / "uvicorn"), PEERS[name][1]]
+    command = [str(Path(sys.executable).parent / "uvicorn"), OWN_PEERS[name][1]]
     command += ["--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
     command += ["--no-access-log", "--log-level", "warning", "--workers", "1"]
     return running(
@@ -46,43 +62,34 @@ def peer(name: str, model_folder: Path) -> contextlib.AbstractContextManager[Ser
         port=port,
         ready_path="/readyz",
         log=REPORTS / f"bench-{name}.log",
-        environment={"BENCH_MODEL_FOLDER": str(model_folder), "OMP_NUM_THREADS": "1"},
+        environment={"BENCH_MODEL_FOLDER": str(model_folder), **ONE_THREAD},
     )
 
 
-def predict_bodies(persons: Sequence[Person], units: Sequence[str], rows: int) -> tuple[str, ...]:
-    """Return bodies of POST /predict with `rows` people each; every person has a unit."""
-    return tuple(
-        orjson.dumps(predict_body(MODEL, persons[start : start + rows], units[start : start + rows])).decode()
-        for start in range(0, len(persons) - rows + 1, rows)
-    )
+def require_same_answers(reference: Contender, others: Sequence[Contender], bodies: int = 64) -> int:
+    """Return how many rows were compared; every contender must answer as the reference does, whatever it answers.
+
+    Raises:
+        AnswersDifferError: A label is another one, or a probability further away than rounding explains.
+    """
+    compared = 0
+    with httpx.Client(timeout=60.0, trust_env=False) as client:
+        for index in range(min(bodies, len(reference.bodies))):
+            expected = reference.ask(client, reference.bodies[index])
+            for other in others:
+                for row, (known, answer) in enumerate(
+                    zip(expected, other.ask(client, other.bodies[index]), strict=True)
+                ):
+                    if (what := _difference(known, answer)) is not None:
+                        raise AnswersDifferError(other.title, compared + row, what)
+            compared += len(expected)
+    return compared
 
 
-def infer_bodies(inputs: Inputs, persons: Sequence[Person], units: Sequence[str], rows: int) -> tuple[str, ...]:
-    """Return bodies of the Open Inference Protocol with `rows` people each, one unit per request."""
-    return tuple(
-        orjson.dumps(infer_body(inputs, persons[start : start + rows], units[start])).decode()
-        for start in range(0, len(persons) - rows + 1, rows)
-    )
-
-
-def ask(client: httpx.Client, url: str, body: str) -> list[dict[str, Any]]:
-    """Send one POST /predict and return its predictions."""
-    answer = client.post(f"{url}/predict", content=body, headers={"Content-Type": "application/json"})
-    predictions: list[dict[str, Any]] = answer.raise_for_status().json()["predictions"]
-    return predictions
-
-
-def asking() -> httpx.Client:
-    """Return a client for `ask`, which keeps its connections."""
-    return httpx.Client(timeout=30.0, trust_env=False)
-
-
-def champion_units(url: str, person: Person, candidates: Sequence[str]) -> tuple[list[str], str]:
-    """Return the candidates that the champion answers, and its version: all contenders must run the same model."""
-    (body,) = predict_bodies([person] * len(candidates), candidates, len(candidates))
-    with asking() as client:
-        predictions = ask(client, url, body)
-    pairs = zip(candidates, predictions, strict=True)
-    kept = [(unit, answer["model_version"]) for unit, answer in pairs if answer["variant"] == "champion"]
-    return [unit for unit, _ in kept], kept[0][1]
+def _difference(known: Answer, answer: Answer) -> str | None:
+    if None not in (known.label, answer.label) and known.label != answer.label:
+        return "another label"
+    if known.probability is None or answer.probability is None:
+        return None
+    difference = abs(known.probability - answer.probability)
+    return None if difference <= SAME else f"a probability {difference:.3g} away"

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import psutil
 
+from loadtests.bench.environments import pinned_versions
+
 LIBRARIES = (
     "bentoml",
     "fastapi",
     "httptools",
     "numpy",
+    "onnxruntime",
     "orjson",
     "pandas",
     "pydantic",
@@ -23,6 +26,15 @@ LIBRARIES = (
     "uvicorn",
     "uvloop",
 )
+
+
+PEER_LIBRARIES = {
+    "mlflow-serve": "mlflow",
+    "mlserver": "mlserver",
+    "litserve": "litserve",
+    "ray-serve": "ray",
+    "bentoml-plain": "bentoml",
+}
 
 
 def describe_machine() -> dict[str, str]:
@@ -36,9 +48,15 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def describe_libraries() -> dict[str, str]:
-    """Return the installed versions of the libraries on the measured paths."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+def describe_libraries(*, with_peers: bool) -> dict[str, str]:
+    """Return the versions of the libraries on the measured paths, and what the peers' own environments hold."""
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    if with_peers:
+        for environment, shown in PEER_LIBRARIES.items():
+            held = pinned_versions(environment)
+            facts = ", ".join(f"{name} {held[name]}" for name in (shown, "scikit-learn", "pandas"))
+            versions[f"peer {environment}"] = facts
+    return versions
 
 
 def _processor() -> str:

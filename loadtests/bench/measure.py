@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests.bench.contenders import Contender, ask, asking
-from loadtests.errors import AnswersDifferError, ServerFailedError
-
-SAME = 1e-6
+from loadtests.bench.client import write_load
+from loadtests.bench.contenders import Contender
+from loadtests.bench.tally import OK
+from loadtests.errors import ServerFailedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +35,69 @@ class Measured:
     failures: int
 
 
-def measure(contender: Contender, *, connections: int, seconds: float) -> Measured:
-    """Load one contender for some seconds."""
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One run of the load generator: CPU seconds of the server's busiest process and of all, and what came back.
+
+    `answer` is the generator's JSON (`loadtests.bench.tally`), latencies in seconds.
+    """
+
+    cpu_answering: float
+    cpu_all: float
+    answer: dict[str, Any]
+
+    @property
+    def served(self) -> int:
+        """Requests answered with 200."""
+        return int(self.answer["statuses"].get(str(OK), 0))
+
+    @property
+    def refused(self) -> int:
+        """Requests answered with another status."""
+        return int(self.answer["requests"]) - self.served
+
+    @property
+    def silent(self) -> int:
+        """Requests that got no answer: connections lost, and what still waited when patience ended."""
+        return int(self.answer["lost"]) + int(self.answer["unanswered"])
+
+    def latency(self, name: str, *, refused: bool = False) -> float:
+        """Return `p50`, `p95`, `p99` or `largest` in milliseconds, of served or refused requests; 0 without any."""
+        groups = self.answer["by_status"].items()
+        found = [figures[name] for status, figures in groups if (status != str(OK)) == refused]
+        return 1e3 * max(found, default=0.0)
+
+
+def load(
+    contender: Contender, *, connections: int, seconds: float, rate: float | None = None, seed: int = 0
+) -> Load:
+    """Load one contender for some seconds: in a closed loop, or in an open one of `rate` requests a second."""
     before = contender.server.cpu_seconds()
-    answer = _call(contender, connections, seconds)
+    answer = _call(contender, connections, seconds, rate, seed)
     after = contender.server.cpu_seconds()
     spent = [total - before.get(pid, 0.0) for pid, total in after.items()]
-    requests = answer["requests"]
+    return Load(max(spent), sum(spent), answer)
+
+
+def measure(contender: Contender, *, connections: int, seconds: float) -> Measured:
+    """Load one contender in a closed loop for some seconds.
+
+    Raises:
+        ServerFailedError: It answered nothing.
+    """
+    found = load(contender, connections=connections, seconds=seconds)
+    requests = found.answer["requests"]
     if not requests:
         raise ServerFailedError(contender.server.name, "answered nothing", Path("reports"))
     return Measured(
-        cpu_answering=1e6 * max(spent) / requests,
-        cpu_all=1e6 * sum(spent) / requests,
-        requests_per_second=requests / answer["seconds"],
-        p50=1e3 * answer["p50"],
-        p95=1e3 * answer["p95"],
-        p99=1e3 * answer["p99"],
+        cpu_answering=1e6 * found.cpu_answering / requests,
+        cpu_all=1e6 * found.cpu_all / requests,
+        requests_per_second=found.served / found.answer["seconds"],
+        p50=1e3 * found.answer["p50"],
+        p95=1e3 * found.answer["p95"],
+        p99=1e3 * found.answer["p99"],
         requests=requests,
-        failures=answer["failures"],
+        failures=found.answer["failures"],
     )
 
 
@@ -84,32 +129,14 @@ def medians(runs: Sequence[Measured]) -> dict[str, float]:
     return result
 
 
-def require_same_answers(reference: Contender, others: Sequence[Contender], bodies: int = 64) -> int:
-    """Return how many rows were compared; every contender that speaks /predict must answer as the reference does.
-
-    Raises:
-        AnswersDifferError: A probability is further away than rounding explains.
-    """
-    compared = 0
-    with asking() as client:
-        for body in reference.bodies[:bodies]:
-            expected = [row["probability"] for row in ask(client, reference.server.url, body)]
-            for other in others:
-                for row, answer in enumerate(ask(client, other.server.url, body)):
-                    difference = abs(answer["probability"] - expected[row])
-                    if difference > SAME:
-                        raise AnswersDifferError(other.title, compared + row, difference)
-            compared += len(expected)
-    return compared
-
-
-def _call(contender: Contender, connections: int, seconds: float) -> dict[str, Any]:
+def _call(contender: Contender, connections: int, seconds: float, rate: float | None, seed: int) -> dict[str, Any]:
     port = contender.server.url.rpartition(":")[2]
-    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as bodies:
-        json.dump(contender.bodies, bodies)
-        bodies.flush()
-        command = [sys.executable, "-m", "loadtests.bench.client", "--port", port, "--path", contender.path]
-        command += ["--bodies", bodies.name, "--connections", str(connections), "--seconds", str(seconds)]
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        write_load(Path(file.name), contender.path, contender.bodies, contender.headers)
+        command = [sys.executable, "-m", "loadtests.bench.client", "--port", port, "--load", file.name]
+        command += ["--connections", str(connections), "--seconds", str(seconds), "--seed", str(seed)]
+        if rate is not None:
+            command += ["--rate", str(rate)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own command
     result: dict[str, Any] = json.loads(done.stdout)
     return result

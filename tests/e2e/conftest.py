@@ -122,6 +122,17 @@ def fairmind() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.fixture
+def new_deployment() -> Callable[[Path], Deployment]:
+    """Return a function that makes a deployment of its own on an empty home."""
+
+    def make(home: Path) -> Deployment:
+        home.mkdir()
+        return Deployment(home)
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     """A home with employment/1 (logistic, champion) and employment/2 (boosted, challenger)."""

@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from registry.errors import ModelNotFoundError, RegistryUnavailableError
+from registry.errors import ModelNotFoundError, ReadOnlyRegistryError, RegistryUnavailableError
 from registry.reference import Reference
 from registry.versions import ModelVersion
 
 
 class FakeRegistry:
-    """Implements `registry.registry.Registry`; `away` makes every call fail as an unreachable server does."""
+    """Implements `registry.registry.Registry`; `away` makes every call fail as an unreachable server does,
+    `read_only` those that add files."""
 
     def __init__(self) -> None:
         self.away = False
+        self.read_only = False
         self.downloads = 0
         self._versions: dict[str, dict[str, ModelVersion]] = {}
         self._aliases: dict[str, dict[str, str]] = {}
@@ -70,6 +72,12 @@ class FakeRegistry:
     def set_tag(self, name: str, version: str, key: str, value: str) -> None:
         found = self.find(Reference(name, version=version))
         self._versions[name][version] = dataclasses.replace(found, tags={**found.tags, key: value})
+
+    def add_files(self, version: ModelVersion, folder: Path, place: str) -> None:
+        self.find(Reference(version.name, version=version.version))
+        if self.read_only:
+            raise ReadOnlyRegistryError("fake", "it is read-only")
+        shutil.copytree(folder, Path(version.source) / place, dirs_exist_ok=True)
 
     def download(self, version: ModelVersion, folder: Path) -> None:
         self.find(Reference(version.name, version=version.version))

@@ -13,7 +13,6 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from prometheus_client import CollectorRegistry
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -25,7 +24,7 @@ from bentos.companion import Companion
 from bentos.configuration import Settings
 from bentos.control_api import control_api
 from bentos.edge import FrontDoor
-from bentos.settings import BatchingSettings, ServingSettings
+from bentos.settings import BatchingSettings, RunnerSettings, ServingSettings
 from bentos.wire import Receive, Scope, Send
 from bentos.worker import Worker
 from database.settings import DatabaseSettings
@@ -136,7 +135,7 @@ class Service:
             serving=self.serving,
             batching=BatchingSettings(),
             monitoring=self.monitoring,
-            metrics=ServingMetrics(CollectorRegistry()),
+            metrics=ServingMetrics(),
         )
         door = FrontDoor(_bentoml, worker, forwarding.Companion(), closed=self.closed)
         await worker.start()
@@ -193,15 +192,16 @@ def new_companion(
     monkeypatch.setattr("bentos.companion.open_registry", lambda _settings, _home: registry)
     made: list[Companion] = []
 
-    def make(poll_seconds: float = 0.05) -> Companion:
+    def make(poll_seconds: float = 0.05, models: str = "", tracking_uri: str | None = None) -> Companion:
         settings = Settings(
             DatabaseSettings(FAIRMIND_HOME=tmp_path / "home"),
-            RegistrySettings(poll_seconds=poll_seconds),
-            ServingSettings(),
+            RegistrySettings(poll_seconds=poll_seconds, tracking_uri=tracking_uri),
+            ServingSettings(models=models),
             BatchingSettings(),
+            RunnerSettings(),
             MonitoringSettings(ship_seconds=0.05),
         )
-        made.append(Companion(settings, ServingMetrics(CollectorRegistry())))
+        made.append(Companion(settings, ServingMetrics()))
         return made[-1]
 
     yield make

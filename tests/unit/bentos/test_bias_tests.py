@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from bentos.bias_tests import BiasTests
 from bentos.companion import Companion
 from database.engine import sqlite_engine
+from database.home import Home
 from database.migrate import upgrade
 from inference.compile import compile_model
 from rollout.serving_store import write_state
@@ -39,7 +40,9 @@ def test_tests_of_tree_models_from_several_threads_each_get_their_own_answer(
     compile_model(trees, credit.frame).save(tmp_path / "fairmind")
     with control.begin() as connection:
         write_state(connection, "credit", datetime.now(UTC), champion_version="1", champion_digest=None)
-    companion = SimpleNamespace(control=control, cache=SimpleNamespace(find=lambda *_: tmp_path), registry=None)
+    companion = SimpleNamespace(
+        control=control, folders=SimpleNamespace(find=lambda *_: tmp_path), home=Home(tmp_path / "home")
+    )
     tests = BiasTests(cast("Companion", companion))
 
     by_age = credit.frame.sort_values("age")

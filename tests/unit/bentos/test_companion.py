@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from bentos.companion import Companion
 from database.engine import reading
+from monitoring.metrics import LOG_ROWS
 from monitoring.predictions import PredictionRecord, SegmentWriter
 from monitoring.tables import PREDICTION
 from registry.digest import digest_folder
@@ -24,6 +25,7 @@ from rollout.plan import Plan
 from rollout.serving_state import ServingFile, ServingState, parse_file
 from rollout.serving_store import serving_states
 from tests.fakes.registry import FakeRegistry
+from tests.fakes.strangers import pipeline_with_text, save
 
 PLAN = Plan.parse({"model": "credit", "steps": [{"weight": 0.2}]})
 
@@ -281,7 +283,7 @@ def test_what_was_spooled_before_the_stop_is_shipped_by_it(companion: Companion)
     spool(companion, "last")
     companion.stop()
     assert shipped(companion) == {"last-0"}
-    assert companion.metrics.log_rows.labels("written")._value.get() == 1
+    assert companion.metrics.value(LOG_ROWS, "written") == 1
 
 
 def test_two_companions_on_one_home_take_turns(
@@ -309,3 +311,37 @@ def test_the_salt_of_units_outlives_a_restart(running: Companion, new_companion:
     assert restarted is not None
     assert restarted.unit_salt == content.unit_salt
     assert serving_states(again.control)["credit"].epoch == 1
+
+
+# ---- what is named, and what is foreign ----
+
+
+def test_only_models_that_are_named_are_served_and_names_of_nothing_are_told(
+    new_companion: Callable[..., Companion], registry: FakeRegistry, credit: Any
+) -> None:
+    registry.register("other", credit.folder, {DIGEST_TAG: digest_folder(credit.folder)})
+    registry.set_alias("other", "champion", "1")
+    companion = new_companion(models="credit/2,nobody")
+    companion.start()
+    until(lambda: is_served(companion, "2"))
+    content = written(companion)
+    assert content is not None
+    assert set(content.models) == {"credit"}
+    assert "no model version 'nobody'" in content.problems["nobody"]
+    assert "nobody" in companion.problems["models"]
+
+
+def test_a_foreign_version_of_a_registry_that_is_not_trusted_says_what_it_holds_and_how_to_allow_it(
+    new_companion: Callable[..., Companion], registry: FakeRegistry, tmp_path: Path
+) -> None:
+    save(pipeline_with_text(), tmp_path / "theirs")
+    registry.register("theirs", tmp_path / "theirs")
+    companion = new_companion(models="theirs,credit", tracking_uri="http://ada:secret@mlflow.example:5000/")
+    companion.start()
+    until(lambda: (state := served(companion, "theirs")) and "pickle" in str(state.champion.problem))
+    state = served(companion, "theirs")
+    assert state is not None
+    assert "it holds a pickle (model.pkl)" in str(state.champion.problem)
+    assert "FAIRMIND_REGISTRY_TRUSTED=http://mlflow.example:5000" in str(state.champion.problem)
+    assert "secret" not in str(state.champion.problem)
+    until(lambda: is_served(companion, "1"))

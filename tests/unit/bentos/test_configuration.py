@@ -30,11 +30,14 @@ VARIABLES = [
     "FAIRMIND_BENTOS_INSECURE",
     "FAIRMIND_MONITORING_ON_FULL",
 ]
-NO_TEXT = [
-    variable
-    for variable in re.findall(r"`(FAIRMIND_[A-Z_]+)`", as_markdown())
-    if variable not in {"FAIRMIND_HOME", "FAIRMIND_DATABASE_URL", "FAIRMIND_BENTOS_HOST"}
-]
+TEXTS = {
+    "FAIRMIND_HOME",
+    "FAIRMIND_DATABASE_URL",
+    "FAIRMIND_BENTOS_HOST",
+    "FAIRMIND_BENTOS_MODELS",
+    "FAIRMIND_REGISTRY_TRUSTED",
+}
+NO_TEXT = [variable for variable in re.findall(r"`(FAIRMIND_[A-Z_]+)`", as_markdown()) if variable not in TEXTS]
 FIELDS: list[tuple[type[BaseModel], str, FieldInfo]] = [
     (kind, name, info) for kind in SETTINGS for name, info in kind.model_fields.items()
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -357,12 +356,12 @@ def test_what_workers_counted_is_summed_over_their_files(api: Api, tmp_path: Pat
 import pathlib
 from monitoring.metrics import process_metrics
 metrics = process_metrics(pathlib.Path({str(folder)!r}))
-metrics.predictions.labels("credit", "champion").inc(7)
-metrics.requests.labels("credit", "predict", "200").inc()
+metrics.predicted("credit", "champion", "predict", 7, 0.003)
+metrics.request("credit", "predict", "200")
+metrics.save()
 """
-    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
     for _ in range(2):
-        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        subprocess.run([sys.executable, "-c", code], check=True)
     found = metrics(api)
     assert found["fairmind_predictions_total", "credit", "champion"] == 14
     assert found["fairmind_requests_total", "200", "credit", "predict"] == 2

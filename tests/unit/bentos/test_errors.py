@@ -106,6 +106,12 @@ def test_what_a_client_did_wrong_is_never_a_5xx() -> None:
         "LogUnavailableError",
         "RegistryUnavailableError",
         "DatabaseError",
+        "RunnerError",
+        "RunnerCrashedError",
+        "RunnerStartError",
+        "RunnerEnvironmentError",
+        "MlModelError",
+        "UntrustedModelError",
     }
 
 

@@ -48,7 +48,14 @@ BAD_BODIES: dict[str, tuple[Any, str]] = {
     "shape holds true": ({"inputs": [AGE | {"shape": [True]}]}, "input 'age' has no 'shape' of whole numbers"),
     "shape is negative": ({"inputs": [AGE | {"shape": [-1]}]}, "input 'age' has no 'shape' of whole numbers"),
     "no dimension": ({"inputs": [AGE | {"shape": []}]}, "input 'age' must have the shape [N] or [N, 1]"),
-    "two columns": ({"inputs": [AGE | {"shape": [1, 2]}]}, "input 'age' must have the shape [N] or [N, 1]"),
+    "two columns": (
+        {"inputs": [AGE | {"shape": [1, 2], "data": [1, 2]}]},
+        "input 'age' must have the shape [N] or [N, 1]",
+    ),
+    "a matrix where there are texts": (
+        {"inputs": [{"name": "all", "datatype": "FP64", "shape": [1, 3], "data": [1, 2, 3]}]},
+        "one matrix cannot hold all of them: column 'job' is no number",
+    ),
     "three dimensions": ({"inputs": [AGE | {"shape": [1, 1, 1]}]}, "input 'age' must have the shape"),
     "no data": ({"inputs": [without("data")]}, "input 'age' has no 'data'"),
     "data is no list": ({"inputs": [AGE | {"data": SECRET}]}, "input 'age' has no 'data' list"),

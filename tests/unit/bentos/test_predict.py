@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from bentos.worker import Worker
+from monitoring.metrics import LOG_ROWS
 from rollout.assignment import Cohort, cohort, hash_unit
 
 
@@ -361,7 +362,7 @@ def test_a_disk_that_refuses_the_log_refuses_or_serves_as_the_settings_say(servi
     async def served(client: httpx.AsyncClient, worker: Worker) -> None:
         shutil.rmtree(service.home / "spool")
         assert (await client.post("/predict", json={"instances": credit.instances(3)})).status_code == 200
-        assert worker.metrics.log_rows.labels("lost")._value.get() == 3
+        assert worker.metrics.value(LOG_ROWS, "lost") == 3
 
     service.run(refused)
     service.monitoring = service.monitoring.model_copy(update={"on_full": "serve"})

@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 
 from cli.context import Context
-from inference.parity import Proof
+from inference.parity import CandidateResult, Proof, Verdict
 from registry.digest import digest_folder
 from registry.errors import GateRefusedError, InvalidReferenceError, ModelNotFoundError
 from registry.versions import DIGEST_TAG
@@ -78,6 +78,45 @@ def test_a_version_shows_the_proof_that_came_with_its_files(
     shown = fairmind("models", "show", "proven/1").output
     assert "equal to 3e-16 on 17,197 rows" in shown
     assert answer(["models", "show", "credit/1"])["proof"] is None
+
+
+def test_a_version_shows_what_could_have_served_it_and_what_does(
+    fairmind: Command, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    costs = {1: 10.0, 1024: 1.0}
+    proof = Proof(
+        rows=10,
+        adversarial_rows=5,
+        largest_difference=0.0,
+        decisions_changed=0,
+        tolerance=1e-6,
+        microseconds_per_row=costs,
+        versions={},
+        candidates=(
+            CandidateResult(
+                name="onnx-trees", verdict=Verdict.PROVEN, largest_difference=2e-16, microseconds_per_row=costs
+            ),
+            CandidateResult(
+                name="treelite", verdict=Verdict.PROVEN, largest_difference=0.0, microseconds_per_row=costs
+            ),
+            CandidateResult(
+                name="onnx-float32", verdict=Verdict.REFUSED, reason="3 decisions changed", largest_difference=0.02
+            ),
+            CandidateResult(name="onnx-float64", verdict=Verdict.NOT_CONVERTIBLE, reason="an [odd] node"),
+        ),
+        chosen=("onnx-trees", "treelite"),
+        crossover_rows=256,
+    )
+    folder = tmp_path / "proven" / "fairmind"
+    folder.mkdir(parents=True)
+    proof.save(folder)
+    registry.register("proven", folder.parent, {DIGEST_TAG: digest_folder(folder.parent)})
+    lines = fairmind("models", "show", "proven/1").output.splitlines()
+    row = {line.split()[0]: line for line in lines if line.strip()}
+    assert "below 256 rows" in row["onnx-trees"]
+    assert "from 256 rows" in row["treelite"]
+    assert "onnx-float32: 3 decisions changed" in lines
+    assert "onnx-float64: an [odd] node" in lines
 
 
 @pytest.mark.parametrize("text", ["see [/ticket]", "[bold]loud[/bold]"])

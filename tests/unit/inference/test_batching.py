@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,10 +14,17 @@ import pytest
 from inference.batching import Batcher, BatchingPolicy
 from inference.cost import CostModel
 from inference.decision import Decision
-from inference.errors import DeadlineExceededError, DrainingError, ModelFailedError, QueueFullError
+from inference.errors import (
+    DeadlineExceededError,
+    DrainingError,
+    ModelFailedError,
+    ModelTimeoutError,
+    QueueFullError,
+    RowsRefusedError,
+)
 from inference.observer import SilentObserver
 from inference.runtime import Columns, Scores
-from inference.served_model import ServedModel
+from inference.served_model import Predictions, ServedModel
 from inference.signature import Column, ColumnType, Signature, Task
 
 SIGNATURE = Signature(columns=(Column(name="x", type=ColumnType.DOUBLE),), task=Task.REGRESSION)
@@ -38,13 +45,13 @@ class Doubler:
         return Scores(values=columns["x"] * 2)
 
 
-def batcher(runtime: Doubler, executor: ThreadPoolExecutor, **policy: Any) -> Batcher:
+def batcher(runtime: Doubler | Elsewhere, executor: ThreadPoolExecutor, **policy: Any) -> Batcher:
     return Batcher(
         ServedModel(SIGNATURE, Decision(), runtime),
         name="doubler",
         version="1",
         policy=BatchingPolicy(**policy),
-        cost=CostModel(fixed=max(runtime.seconds, 1e-6), per_row=1e-9),
+        cost=CostModel(fixed=max(getattr(runtime, "seconds", 0.0), 1e-6), per_row=1e-9),
         executor=executor,
         observer=SilentObserver(),
     )
@@ -178,5 +185,117 @@ def test_draining_answers_what_was_taken_and_refuses_the_rest() -> None:
         await drained
         assert taken.done()
         assert (await taken).prediction.tolist() == [2.0]
+
+    run(scenario)
+
+
+class Elsewhere:
+    """A model in a process of its own, as far as a batch queue can tell: takes parameters, can be given up."""
+
+    def __init__(self, hangs_on: float = float("nan")) -> None:
+        self.hangs_on = hangs_on
+        self.calls: list[tuple[list[float], Mapping[str, Any] | None]] = []
+
+    def run(self, columns: Columns, rows: int) -> Scores:
+        return self.run_within(columns, rows, params=None, seconds=None)
+
+    def run_within(
+        self, columns: Columns, rows: int, *, params: Mapping[str, Any] | None, seconds: float | None
+    ) -> Scores:
+        self.calls.append((columns["x"].tolist(), params))
+        if self.hangs_on in columns["x"]:
+            assert seconds is not None
+            time.sleep(seconds)
+            raise ModelTimeoutError(seconds)
+        if (columns["x"] < 0).any():
+            raise RowsRefusedError("elsewhere", "negative")
+        return Scores(values=columns["x"] * (params or {}).get("factor", 2))
+
+    def close(self) -> None:
+        pass
+
+
+def test_requests_with_other_parameters_never_share_a_call() -> None:
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        model = Elsewhere()
+        queue = batcher(model, executor)
+        factors: list[dict[str, Any] | None] = [{"factor": 3}, {"factor": 3}, {"factor": 5}, None, {"factor": 3}]
+        answers = await asyncio.gather(*(queue.predict(x(1), 1, params=params) for params in factors))
+        assert [answer.prediction.tolist() for answer in answers] == [[3], [3], [5], [2], [3]]
+        assert [params for _, params in model.calls] == [{"factor": 3}, {"factor": 5}, None, {"factor": 3}]
+
+    run(scenario)
+
+
+def test_a_row_on_which_the_model_hangs_costs_its_neighbours_a_delay_and_no_answer() -> None:
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        queue = batcher(Elsewhere(hangs_on=3.0), executor)
+        deadline = time.perf_counter() + 2.0
+        answers = await asyncio.gather(
+            *(queue.predict(x(float(i)), 1, deadline) for i in range(6)), return_exceptions=True
+        )
+        for i, answer in enumerate(answers):
+            if i == 3:
+                assert isinstance(answer, ModelTimeoutError)
+            else:
+                assert isinstance(answer, Predictions)
+                assert answer.prediction.tolist() == [2.0 * i]
+
+    run(scenario)
+
+
+def test_what_a_model_says_of_the_rows_it_refuses_reaches_the_one_who_sent_them() -> None:
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        queue = batcher(Elsewhere(), executor)
+        good, bad = await asyncio.gather(queue.predict(x(1), 1), queue.predict(x(-1), 1), return_exceptions=True)
+        assert isinstance(good, Predictions)
+        assert isinstance(bad, RowsRefusedError)
+
+    run(scenario)
+
+
+def test_an_earlier_deadline_is_kept_behind_a_later_one() -> None:
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        runtime = Doubler(0.3)
+        queue = batcher(runtime, executor, max_wait_seconds=10.0)
+        now = time.perf_counter()
+        patient = asyncio.create_task(queue.predict(x(1), 1, now + 5.0))
+        while not runtime.calls:
+            await asyncio.sleep(0.001)
+        with pytest.raises(DeadlineExceededError):
+            await queue.predict(x(2), 1, now + 0.45)
+        assert time.perf_counter() - now < 0.6, "its own call would have ended then"
+        assert (await patient).prediction.tolist() == [2.0]
+
+    run(scenario)
+
+
+def test_the_wait_for_the_call_under_way_counts_as_wait() -> None:
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        runtime = Doubler(0.2)
+        queue = batcher(runtime, executor, max_wait_seconds=0.1)
+        running = asyncio.create_task(queue.predict(x(1), 1))
+        await asyncio.sleep(0.02)
+        with pytest.raises(QueueFullError) as refused:
+            await queue.predict(x(2), 1)
+        assert 0.0 < refused.value.retry_after <= 0.2
+        await running
+        assert runtime.calls == [1]
+
+    run(scenario)
+
+
+def test_one_slow_call_does_not_have_the_next_requests_refused_for_ever() -> None:
+    """BentoML's dispatcher cancels what a latency model trained on its first requests takes for late."""
+
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        runtime = Doubler(0.05)
+        queue = batcher(runtime, executor, max_wait_seconds=0.5)
+        await queue.predict(x(1), 1)
+        runtime.seconds = 0.0
+        for _ in range(60):
+            await queue.predict(x(1), 1)
+        answers = await asyncio.gather(*(queue.predict(x(1), 1) for _ in range(200)))
+        assert [answer.prediction.tolist() for answer in answers] == [[2.0]] * 200
 
     run(scenario)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.columns import columns_from_frame, columns_from_lists, columns_from_rows
+from inference.columns import columns_from_lists, columns_from_rows
 from inference.errors import EmptyBatchError, SignatureMismatchError
+from inference.frames import columns_from_frame
 from inference.signature import Column, ColumnType, Signature, Task
 
 SIGNATURE = Signature(

@@ -59,6 +59,39 @@ def test_a_softmax_of_large_scores_is_finite() -> None:
     assert model.run({"city": np.array(["Bonn"], dtype=object)}, 1).probabilities.tolist() == [[1.0, 0.0, 0.0]]
 
 
+def of_scores(link: Link, scores: list[list[float]]) -> LinearRuntime:
+    """Return a model whose scores are a row of the table, by the name of a city."""
+    table = np.array([*scores, scores[0], scores[0]])
+    cities = tuple(str(place) for place in range(len(scores)))
+    block = CategoryBlock("city", 0, cities, table)
+    empty, zeros = np.empty((0, table.shape[1])), np.zeros(table.shape[1])
+    return LinearRuntime(numbers=(), weights=empty, categories=(block,), intercept=zeros, link=link)
+
+
+SCORES = st.lists(st.lists(st.floats(-1e30, 1e30) | st.floats(-50, 50), min_size=3, max_size=3), min_size=1)
+
+
+@given(SCORES)
+def test_one_versus_the_rest_is_the_share_of_the_logistics_and_decides_by_the_scores(scores) -> None:
+    asked = {"city": np.array([str(place) for place in range(len(scores))], dtype=object)}
+    probabilities = of_scores(Link.ONE_VS_REST, scores).run(asked, len(scores)).probabilities
+    each = expit(np.array(scores))
+    each[each.sum(axis=1) == 0] = 1.0
+    np.testing.assert_allclose(probabilities, each / each.sum(axis=1, keepdims=True), rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(probabilities.argmax(axis=1), np.argmax(scores, axis=1))
+
+
+def test_a_regressor_gives_the_power_of_its_score_or_several_values() -> None:
+    asked = {"city": np.array(["1", "0"], dtype=object)}
+    power = of_scores(Link.EXP, [[0.0], [2.0]])
+    np.testing.assert_array_equal(power.run(asked, 2).values, np.exp([2.0, 0.0]))
+    np.testing.assert_array_equal(power.run({"city": asked["city"][:1]}, 1).values, np.exp([2.0]))
+    several = of_scores(Link.IDENTITY, [[0.0, 1.0], [2.0, 3.0]])
+    assert several.classes == power.classes == 0
+    assert several.run(asked, 2).values.tolist() == [[2.0, 3.0], [0.0, 1.0]]
+    assert several.run({"city": asked["city"][:1]}, 1).values.tolist() == [[2.0, 3.0]]
+
+
 def test_a_model_of_numbers_only_and_one_of_an_intercept_only_work() -> None:
     bare = LinearRuntime(
         numbers=(), weights=np.empty((0, 1)), categories=(), intercept=np.array([2.5]), link=Link.IDENTITY

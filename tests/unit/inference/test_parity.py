@@ -11,14 +11,15 @@ import pytest
 from sklearn import ensemble, linear_model
 
 from inference.adversarial import adversarial_rows, raw_thresholds
-from inference.columns import columns_from_frame
 from inference.compile import CompiledModel, compile_model
 from inference.decision import Decision
 from inference.errors import ParityError, RuntimeLoadError
+from inference.frames import columns_from_frame
 from inference.linear import LinearRuntime
 from inference.parity import Proof, prove
 from inference.preprocessing import NumberBlock, Operation
 from inference.runtime import Columns, Scores
+from inference.signature import Column, ColumnType, Signature, Task
 from tests.fakes.pipelines import fitted, labels, people, preprocessing
 
 
@@ -105,7 +106,21 @@ def test_adversarial_rows_fit_the_signature_and_are_the_same_each_time(pair) -> 
     assert columns_from_frame(hard, compiled.signature)[1] == len(hard)
     assert hard["age"].isna().any()
     assert {30.5, np.nextafter(30.5, 31), np.nextafter(30.5, 30), 1e30} <= set(hard["age"])
+    single = np.float32(30.5)
+    assert {float(np.nextafter(single, np.float32(0))), float(np.nextafter(single, np.float32(99)))} <= {
+        *hard["age"]
+    }
+    assert {"BONN", "Bonnö", "", "a category that was never seen"} <= set(hard["city"])
     assert not set(hard["city"].dropna()) <= set(people()["city"].dropna())
+
+
+def test_of_many_categories_the_most_and_the_least_frequent_are_tried() -> None:
+    names = [f"c{place:03}" for place in range(100)]
+    counts = np.repeat(names, np.arange(1, 101))
+    frame = pd.DataFrame({"c": counts}).astype({"c": "str"})
+    signature = Signature(columns=(Column(name="c", type=ColumnType.STRING),), task=Task.REGRESSION)
+    tried = set(adversarial_rows(frame, signature, {})["c"])
+    assert {*names[:20], *names[-20:]} <= tried
 
 
 def test_a_threshold_is_undone_to_the_raw_value() -> None:

@@ -8,8 +8,7 @@ import pytest
 import treelite
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
-from inference.compile import compile_model
-from inference.compile_estimators import thresholds
+from inference.compile_trees import compile_trees, thresholds
 from inference.gtil import TreeLibraryError, Trees
 from inference.preprocessing import NumberBlock
 from inference.trees import TreeOutput, TreeRuntime
@@ -28,12 +27,16 @@ def model(request, frame: pd.DataFrame):
     return request.param.fit(frame, (frame["a"] + frame["b"] ** 2 > 0.5).astype(int))
 
 
+def compiled(model) -> TreeRuntime:
+    return compile_trees(model, [NumberBlock(name, place) for place, name in enumerate("abc")])
+
+
 def columns(frame: pd.DataFrame) -> dict[str, np.ndarray]:
     return {name: frame[name].to_numpy() for name in frame}
 
 
 def test_batches_of_every_size_agree_in_any_order(model, frame: pd.DataFrame) -> None:
-    runtime = compile_model(model, frame).runtime
+    runtime = compiled(model)
     expected = model.predict_proba(frame)
     for rows in (1, 300, 2, 64, 1):
         got = runtime.run(columns(frame.head(rows)), rows).probabilities
@@ -41,7 +44,7 @@ def test_batches_of_every_size_agree_in_any_order(model, frame: pd.DataFrame) ->
 
 
 def test_an_earlier_answer_is_not_overwritten_by_a_later_one(model, frame: pd.DataFrame) -> None:
-    runtime = compile_model(model, frame).runtime
+    runtime = compiled(model)
     first = runtime.run(columns(frame.head(5)), 5).probabilities
     kept = first.copy()
     runtime.run(columns(frame.tail(5)), 5)
@@ -54,7 +57,7 @@ def test_values_at_and_beside_a_threshold_fall_on_the_right_side(model, frame: p
         near = np.concatenate([edge, np.nextafter(edge, -np.inf), np.nextafter(edge, np.inf)])
         rows = frame.iloc[np.resize(np.arange(300), len(near))].reset_index(drop=True)
         rows.iloc[:, feature] = near
-        got = compile_model(model, frame).runtime.run(columns(rows), len(rows)).probabilities
+        got = compiled(model).run(columns(rows), len(rows)).probabilities
         np.testing.assert_allclose(got, model.predict_proba(rows), rtol=0, atol=1e-12)
 
 

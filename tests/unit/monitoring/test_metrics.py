@@ -9,7 +9,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitoring.metrics import StateMetrics, exposition, prune_metrics
+from monitoring.exposition import StateMetrics, exposition
+from monitoring.metrics import prune_metrics
 
 WORKER = """
 import pathlib, sys
@@ -17,6 +18,7 @@ from monitoring.metrics import process_metrics
 metrics = process_metrics(pathlib.Path(sys.argv[1]))
 metrics.for_model("credit").queue_changed(3)
 metrics.logged("spooled", 7)
+metrics.save()
 print("counted", flush=True)
 sys.stdin.read()
 """
@@ -25,7 +27,6 @@ sys.stdin.read()
 def start(folder: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER, str(folder)],
-        env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from registry.digest import digest_folder
-from registry.errors import DigestMismatchError, RegistryUnavailableError
+from registry.errors import DigestMismatchError, FilesChangedError, RegistryUnavailableError
 from registry.model_cache import ModelCache
+from registry.reference import Reference
 from tests.fakes.registry import FakeRegistry
 
 
@@ -82,3 +86,39 @@ def test_a_version_without_a_digest_is_kept_under_the_one_it_has(
 def test_no_name_leads_out_of_the_cache(fake: FakeRegistry, cache: ModelCache, files: Path, tmp_path, name) -> None:
     folder = cache.fetch(fake, fake.register(name, files))
     assert folder.resolve().parent.parent == (tmp_path / "models").resolve()
+
+
+# ---- versions that were registered without a digest ----
+
+
+def test_changed_files_under_the_same_version_are_told_and_not_taken(tmp_path: Path) -> None:
+    registry, cache = FakeRegistry(), ModelCache(tmp_path / "cache")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "MLmodel").write_text("first")
+    version = registry.register("credit", theirs)
+    first = cache.fetch(registry, version)
+    (theirs / "MLmodel").write_text("second")
+    assert cache.fetch(registry, version) == first
+    shutil.rmtree(first)
+    with pytest.raises(FilesChangedError, match="first fetched") as caught:
+        cache.fetch(registry, version)
+    assert cache.find("credit", "1", None) is None
+    record = next((tmp_path / "cache").rglob(".first-*"))
+    assert str(record) in str(caught.value)
+    record.unlink()
+    assert (cache.fetch(registry, version) / "MLmodel").read_text() == "second"
+
+
+def test_a_number_that_was_given_again_is_another_version(tmp_path: Path) -> None:
+    registry, cache = FakeRegistry(), ModelCache(tmp_path / "cache")
+    for text in ("first", "second"):
+        (tmp_path / text).mkdir()
+        (tmp_path / text / "MLmodel").write_text(text)
+    cache.fetch(registry, registry.register("credit", tmp_path / "first"))
+    again = dataclasses.replace(
+        registry.find(Reference("credit", version="1")),
+        source=str(tmp_path / "second"),
+        created_at=datetime(2030, 1, 1, tzinfo=UTC),
+    )
+    assert (cache.fetch(registry, again) / "MLmodel").read_text() == "second"

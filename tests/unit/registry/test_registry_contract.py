@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from registry.digest import digest_folder
-from registry.errors import InvalidReferenceError, ModelNotFoundError
+from registry.errors import InvalidReferenceError, ModelNotFoundError, ReadOnlyRegistryError
 from registry.reference import Reference
 from registry.registry import Registry
+from tests.fakes.registry import FakeRegistry
 
 
 def test_a_version_is_found_by_number_and_by_alias(registry: Registry, register, name, files) -> None:
@@ -117,3 +118,28 @@ def test_names_are_sorted(registry: Registry, register, name, files) -> None:
     register(f"{name}-b", files)
     register(f"{name}-a", files)
     assert [n for n in registry.names() if n.startswith(f"{name}-")] == [f"{name}-a", f"{name}-b"]
+
+
+def test_files_added_to_a_version_arrive_with_its_own(
+    registry: Registry, register, name, files, tmp_path: Path
+) -> None:
+    version = register(name, files)
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "proof.json").write_text("{}")
+    registry.add_files(version, more, "fairmind")
+    registry.download(version, tmp_path / "copy")
+    assert {path.name for path in (tmp_path / "copy" / "fairmind").iterdir()} == {"proof.json", "signature.json"}
+    assert (tmp_path / "copy" / "MLmodel").is_file()
+
+
+def test_a_registry_that_takes_no_files_says_so(registry: Registry, register, name, files, tmp_path: Path) -> None:
+    version = register(name, files)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "proof.json").write_text("{}")
+    if isinstance(registry, FakeRegistry):
+        registry.read_only = True
+    else:
+        (files / "taken").write_text("a file stands where the folder would be")
+    with pytest.raises(ReadOnlyRegistryError, match="takes nothing from here"):
+        registry.add_files(version, tmp_path / "more", "taken")

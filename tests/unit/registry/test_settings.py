@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from registry.settings import RegistrySettings
 
 
@@ -16,3 +18,24 @@ def test_the_well_known_names_are_kept(monkeypatch) -> None:
 
 def test_every_setting_has_a_description() -> None:
     assert all(field.description for field in RegistrySettings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("tracking", "registry", "trusted", "expected"),
+    [
+        (None, None, "", True),
+        ("http://mlflow:5000", None, "", False),
+        ("http://mlflow:5000", None, "http://other, http://mlflow:5000/", True),
+        ("http://ada:secret@mlflow:5000", None, "http://mlflow:5000", True),
+        ("http://mlflow:5000", "http://registry:5000", "http://mlflow:5000", False),
+        ("http://mlflow:5000", "http://registry:5000", "http://registry:5000", True),
+        ("sqlite:////data/a@b.db", None, "sqlite:////data/a@b.db", True),
+        ("sqlite:////data/a@b.db", None, "sqlite:////data/b.db", False),
+    ],
+)
+def test_code_runs_only_from_registries_that_are_named(
+    tracking: str | None, registry: str | None, trusted: str, expected: bool
+) -> None:
+    settings = RegistrySettings(tracking_uri=tracking, registry_uri=registry, trusted=trusted)
+    assert settings.is_trusted is expected
+    assert "secret" not in str(settings.address)

@@ -10,8 +10,8 @@ import pytest
 import skops.io
 
 import training.artifact
-from inference.columns import columns_from_frame
 from inference.errors import CompileError, ParityError
+from inference.frames import columns_from_frame
 from inference.loading import load_model
 from inference.parity import Proof
 from inference.signature import Task
@@ -194,8 +194,8 @@ def _not_the_same(*_arguments: Any) -> Any:
 @pytest.mark.parametrize(
     ("name", "replacement", "reason"),
     [
-        ("compile_model", _cannot_compile, "cannot compile OneHotEncoder: it stands on its head"),
-        ("prove", _not_the_same, "3 decisions changed"),
+        ("candidates", _cannot_compile, "cannot compile OneHotEncoder: it stands on its head"),
+        ("select_runtimes", _not_the_same, "3 decisions changed"),
     ],
 )
 def test_a_model_that_cannot_be_served_exactly_is_not_registered(

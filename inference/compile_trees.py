@@ -1,4 +1,4 @@
-"""From a fitted estimator and the blocks before it to a runtime; not for workers, it imports scikit-learn."""
+"""From a fitted tree ensemble and the blocks before it to a treelite runtime; not for workers."""
 
 from __future__ import annotations
 
@@ -8,28 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import ensemble, linear_model, tree
+from sklearn import ensemble, tree
 
+from inference.compile_boosters import booster_splits, is_booster
 from inference.errors import CompileError
 from inference.gtil import Trees
-from inference.linear import LinearRuntime, Link
-from inference.preprocessing import Block, CategoryBlock, NumberBlock
+from inference.preprocessing import Block
 from inference.trees import TreeOutput, TreeRuntime
 
-_LOGISTIC = (linear_model.LogisticRegression, linear_model.LogisticRegressionCV)
-_LINEAR = (
-    linear_model.ARDRegression,
-    linear_model.BayesianRidge,
-    linear_model.ElasticNet,
-    linear_model.ElasticNetCV,
-    linear_model.HuberRegressor,
-    linear_model.Lasso,
-    linear_model.LassoCV,
-    linear_model.LinearRegression,
-    linear_model.Ridge,
-    linear_model.RidgeCV,
-    linear_model.SGDRegressor,
-)
 _SHELLS = {
     tree.DecisionTreeClassifier: ensemble.RandomForestClassifier,
     tree.ExtraTreeClassifier: ensemble.RandomForestClassifier,
@@ -48,57 +34,17 @@ _ENSEMBLES = (
 )
 
 
-def compile_estimator(estimator: Any, blocks: Sequence[Block], features: int) -> LinearRuntime | TreeRuntime:
-    """Return the runtime of a fitted estimator that takes `features` features, made by `blocks`.
+def compile_trees(estimator: Any, blocks: Sequence[Block]) -> TreeRuntime:
+    """Return the treelite runtime of a fitted tree ensemble or single tree.
 
     Raises:
-        CompileError: The estimator, or one of its options, has no compiled form.
+        CompileError: It is none, treelite does not take it, or one of its options.
     """
-    kind = type(estimator)
-    if features != estimator.n_features_in_:
-        raise CompileError(
-            kind.__name__, f"it takes {estimator.n_features_in_} features, the steps make {features}"
-        )
-    if kind in _LOGISTIC or kind in _LINEAR:
-        return _linear(estimator, blocks)
-    if kind in _ENSEMBLES or kind in _SHELLS:
-        return _trees(estimator, blocks)
-    raise CompileError(kind.__name__, "this estimator has no compiled form")
-
-
-def takes_missing_values(estimator: Any) -> bool:
-    """Return whether a missing number may reach the estimator itself."""
-    return type(estimator) in _HISTOGRAM
-
-
-def _linear(estimator: Any, blocks: Sequence[Block]) -> LinearRuntime:
-    link = Link.IDENTITY
-    if type(estimator) in _LOGISTIC:
-        link = Link.LOGISTIC if len(estimator.classes_) == 2 else Link.SOFTMAX
-    coefficients = np.atleast_2d(np.asarray(estimator.coef_, dtype=np.float64))
-    outputs = len(coefficients)
-    if link is Link.IDENTITY and outputs != 1:
-        raise CompileError(type(estimator).__name__, "it has more than one output")
-    numbers = tuple(block for block in blocks if isinstance(block, NumberBlock))
-    weights = np.array([coefficients[:, block.start] for block in numbers]).reshape(len(numbers), outputs)
-    categories = tuple(
-        CategoryBlock(
-            block.column,
-            block.start,
-            block.categories,
-            block.table @ coefficients[:, block.start : block.start + block.table.shape[1]].T,
-        )
-        for block in blocks
-        if isinstance(block, CategoryBlock)
-    )
-    intercept = np.broadcast_to(np.asarray(estimator.intercept_, dtype=np.float64), (outputs,)).copy()
-    return LinearRuntime(numbers=numbers, weights=weights, categories=categories, intercept=intercept, link=link)
-
-
-def _trees(estimator: Any, blocks: Sequence[Block]) -> TreeRuntime:
+    name = type(estimator).__name__
+    if not is_tree_model(estimator):
+        raise CompileError(name, "it is no tree ensemble")
     import treelite.sklearn
 
-    name = type(estimator).__name__
     if getattr(estimator, "n_outputs_", 1) != 1:
         raise CompileError(name, "it has more than one output")
     if isinstance(estimator, ensemble.GradientBoostingClassifier) and estimator.loss == "exponential":
@@ -121,6 +67,11 @@ def _trees(estimator: Any, blocks: Sequence[Block]) -> TreeRuntime:
         raise CompileError(name, str(error)) from error
 
 
+def is_tree_model(estimator: Any) -> bool:
+    """Return whether the estimator is one of scikit-learn's trees or tree ensembles."""
+    return type(estimator) in _ENSEMBLES or type(estimator) in _SHELLS
+
+
 def _as_ensemble(estimator: Any) -> Any:
     """Return `estimator`, or for a single tree the forest of that one tree."""
     shell = _SHELLS.get(type(estimator))
@@ -135,8 +86,11 @@ def _as_ensemble(estimator: Any) -> Any:
 
 
 def thresholds(estimator: Any) -> dict[int, list[float]]:
-    """Return the sorted thresholds of a tree model by feature; empty for a linear one."""
+    """Return the sorted thresholds of a tree model by feature; empty for any other."""
     found: dict[int, set[float]] = {}
+    if is_booster(estimator):
+        for feature, value in booster_splits(estimator):
+            found.setdefault(feature, set()).add(value)
     for features, values in _splits(estimator):
         for feature, value in zip(features.tolist(), values.tolist(), strict=True):
             found.setdefault(int(feature), set()).add(float(value))
@@ -147,10 +101,20 @@ def _splits(estimator: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     if type(estimator) in _HISTOGRAM:
         for stage in estimator._predictors:
             for predictor in stage:
-                nodes = predictor.nodes[predictor.nodes["is_leaf"] == 0]
-                yield nodes["feature_idx"], nodes["num_threshold"]
-    elif type(estimator) in _ENSEMBLES or type(estimator) in _SHELLS:
+                nodes = predictor.nodes[
+                    (predictor.nodes["is_leaf"] == 0) & (predictor.nodes["is_categorical"] == 0)
+                ]
+                yield _places(estimator)[nodes["feature_idx"]], nodes["num_threshold"]
+    elif is_tree_model(estimator):
         members = [estimator] if type(estimator) in _SHELLS else np.ravel(estimator.estimators_)
         for member in members:
             inner = member.tree_.children_left >= 0
             yield member.tree_.feature[inner], member.tree_.threshold[inner]
+
+
+def _places(estimator: Any) -> NDArray[Any]:
+    """Return where each feature of the trees stands in what the estimator is given: its categories go first."""
+    categorical = getattr(estimator, "is_categorical_", None)
+    if categorical is None or getattr(estimator, "_preprocessor", None) is None:
+        return np.arange(estimator.n_features_in_)
+    return np.concatenate([np.flatnonzero(categorical), np.flatnonzero(~categorical)])

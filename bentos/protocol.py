@@ -1,0 +1,223 @@
+"""The hot routes straight off the socket: one whole request in, one answer out, without ASGI in between.
+
+Half of what a served row costs on uvicorn is taking a request apart for an application that puts it together again:
+callbacks, a scope, a task that waits for a body that is there already. A prediction that arrives in one piece, as
+nearly all do, is answered here; and where a worker has as much to do as it can, it is refused before anything is
+made of it. Everything else (other routes, bodies in parts, HTTP/1.0, upgrades) goes uvicorn's way as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar, Final, Protocol
+
+import uvicorn.protocols.http.auto
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from bentos.wire import JSON, Exchange, Headers, check_size
+from monitoring.identifiers import new_request_id
+
+_STARTS: Final = (b"POST /predict HTTP/1.1\r\n", b"POST /v2/models/")
+# Strict on purpose: what this does not match to the letter is left to uvicorn's parser.
+_HEAD: Final = re.compile(
+    rb"POST (/predict|/v2/models/[\w.~@-]+(?:/versions/[\w.-]+)?/infer) HTTP/1\.1\r\n"
+    rb"((?:[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*\r\n){1,100})\r\n"
+)
+_NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te"})
+_STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+
+
+class Door(Protocol):
+    """What answers; `bentos.edge.FrontDoor`."""
+
+    def enter(self) -> bool:
+        """Take one more request if there is room for it."""
+        ...
+
+    async def answer_entered(self, exchange: Exchange) -> None:
+        """Answer a request for which there was room."""
+        ...
+
+    def overload(self, exchange: Exchange) -> tuple[int, bytes, Headers]:
+        """Return the refusal of a request for which there was none: status, body, headers."""
+        ...
+
+
+class DirectExchange(Exchange):
+    """A whole request and the connection to answer it on."""
+
+    __slots__ = ("_connection", "_content", "_headers", "_path")
+
+    def __init__(self, connection: HotProtocol, path: str, headers: Mapping[bytes, bytes], content: bytes) -> None:
+        self.request_id, self.started = new_request_id(), time.perf_counter()
+        self.protocol, self.model, self.status = "api", "", 0
+        self._connection, self._path, self._headers, self._content = connection, path, headers, content
+
+    @property
+    def method(self) -> str:
+        """The method."""
+        return "POST"
+
+    @property
+    def path(self) -> str:
+        """The path, without the query."""
+        return self._path
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return a header's value, None when it is not there; `name` is lower case."""
+        return self._headers.get(name)
+
+    async def body(self, limit: int) -> bytes:
+        """Return the request's body; raises TooLargeError where it is longer than `limit` bytes."""
+        check_size(len(self._content), limit)
+        return self._content
+
+    async def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: Headers = ()) -> None:
+        """Send a whole answer."""
+        self.write(status, body, media_type, headers)
+        if self._connection.flow.write_paused:
+            await self._connection.flow.drain()
+
+    def write(self, status: int, body: bytes, media_type: bytes = JSON, headers: Headers = ()) -> None:
+        """Hand a whole answer to the connection, without waiting for the client to take it."""
+        self.status = status
+        self._connection.write(status, body, media_type, headers)
+
+
+class HotProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP connection with a way round it for predictions."""
+
+    door: ClassVar[Door]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._answering: asyncio.Task[None] | None = None
+        self._between_requests = True
+        self._held = b""
+        self._ends_after_answer = False
+        self._idle_since = 0.0
+
+    @classmethod
+    def install(cls, door: Door) -> None:
+        """Have uvicorn make its connections of this class, for `door`; BentoML has no setting for it."""
+        made = type(cls.__name__, (cls,), {"door": door})
+        uvicorn.protocols.http.auto.AutoHTTPProtocol = made
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a whole prediction request here; give everything else to uvicorn."""
+        if self._answering is not None:
+            # Pipelined: it waits, and so does the client, until the answer under way is written.
+            self._held += data
+            self.flow.pause_reading()
+            return
+        if self._between_requests and data.startswith(_STARTS) and self._is_idle():
+            exchange = self._whole_request(data)
+            if exchange is not None:
+                self._take(exchange)
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Note that uvicorn's parser is in the middle of a request."""
+        self._between_requests = False
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """Note that uvicorn's parser is between two requests."""
+        self._between_requests = True
+        super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """End the connection once what is under way is answered."""
+        if self._answering is not None:
+            self._ends_after_answer = True
+        else:
+            super().shutdown()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection that has been idle for too long."""
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if self._answering is not None or left > 0:
+            # One timer per connection looks now and then, instead of one being set and cancelled per request.
+            self.timeout_keep_alive_task = self.loop.call_later(max(left, 0.1), self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def write(self, status: int, body: bytes, media_type: bytes, headers: Headers) -> None:
+        """Write a whole answer; nothing where the client has left."""
+        if self.transport.is_closing():
+            return
+        parts = [_STATUS_LINES[status]]
+        for name, value in self.server_state.default_headers:
+            parts += (name, b": ", value, b"\r\n")
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+        if self._ends_after_answer:
+            parts.append(b"connection: close\r\n")
+        parts.append(b"content-type: %b\r\ncontent-length: %d\r\n\r\n" % (media_type, len(body)))
+        parts.append(body)
+        self.transport.write(b"".join(parts))
+
+    def _is_idle(self) -> bool:
+        return (self.cycle is None or self.cycle.response_complete) and not self.pipeline
+
+    def _whole_request(self, data: bytes) -> DirectExchange | None:
+        """Return the request that `data` is, None where it is not exactly one plain request."""
+        head = _HEAD.match(data)
+        if head is None:
+            return None
+        lines = head[2].split(b"\r\n")
+        headers: dict[bytes, bytes] = {}
+        for line in lines[:-1]:
+            name, _, value = line.partition(b":")
+            headers[name.lower()] = value.strip(b" \t")
+        if len(headers) != len(lines) - 1 or b"host" not in headers or not _NOT_PLAIN.isdisjoint(headers):
+            return None
+        if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+            return None
+        length, end = headers.get(b"content-length", b""), head.end()
+        if not length.isdigit() or int(length) != len(data) - end:
+            return None
+        return DirectExchange(self, head[1].decode(), headers, data[end:])
+
+    def _take(self, exchange: DirectExchange) -> None:
+        if self.door.enter():
+            task = self._answering = self.loop.create_task(self._answer(exchange))
+            self.tasks.add(task)
+            return
+        status, body, headers = self.door.overload(exchange)
+        exchange.write(status, body, headers=headers)
+        self._finish()
+
+    async def _answer(self, exchange: DirectExchange) -> None:
+        task = self._answering
+        try:
+            await self.door.answer_entered(exchange)
+        finally:
+            if task is not None:
+                self.tasks.discard(task)
+            self._answering = None
+            self._finish()
+
+    def _finish(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self._ends_after_answer:
+            self.transport.close()
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        if self._held:
+            held, self._held = self._held, b""
+            self.flow.resume_reading()
+            self.data_received(held)

@@ -1,0 +1,51 @@
+"""Compiled forms of foreign versions, kept on this machine under the digest of what they were compiled from."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from registry.digest import digest_folder
+
+_CURRENT: Final = "current"
+_SHORT: Final = 12
+
+
+class CompiledCache:
+    """Compiled forms under `root/<digest of the version's files>/<digest of the compiled form>/fairmind/`.
+
+    A file beside them names the one that holds, so that taking another one is one step for whoever looks.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def find(self, digest: str) -> Path | None:
+        """Return the folder (which holds `fairmind/`) of the compiled form, None where there is none."""
+        home = self._home(digest)
+        try:
+            name = (home / _CURRENT).read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
+        folder = home / Path(name).name
+        return folder if folder.is_dir() else None
+
+    def put(self, digest: str, folder: Path) -> Path:
+        """Take the compiled form in `folder` (which holds `fairmind/` and is moved) as the one that holds."""
+        home = self._home(digest)
+        home.mkdir(parents=True, exist_ok=True)
+        name = digest_folder(folder).removeprefix("sha256:")[:_SHORT]
+        kept = home / name
+        if not kept.is_dir():
+            incoming = home / f".incoming-{uuid4().hex}"
+            shutil.move(folder, incoming)
+            incoming.rename(kept)
+        current = home / f".{_CURRENT}-{uuid4().hex}"
+        current.write_text(name, encoding="utf-8")
+        current.replace(home / _CURRENT)
+        return kept
+
+    def _home(self, digest: str) -> Path:
+        return self._root / digest.removeprefix("sha256:")

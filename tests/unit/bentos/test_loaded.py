@@ -1,0 +1,60 @@
+"""What a worker keeps in memory: what is wanted, what serves, and a bounded number of versions nobody wants."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from typing import Any
+
+from bentos.loaded import LoadedVersions
+from inference.batching import BatchingPolicy
+from inference.columns import columns_from_lists
+from monitoring.metrics import RELOADS, ServingMetrics
+from rollout.serving_state import ServedVersion
+
+
+async def load(held: LoadedVersions, version: ServedVersion) -> Any:
+    held.get("credit", version)
+    await held.settle()
+    batcher = held.get("credit", version)
+    assert batcher is not None
+    return batcher
+
+
+def test_going_back_to_a_version_that_is_still_held_needs_no_loading(credit: Any) -> None:
+    async def scenario() -> None:
+        metrics = ServingMetrics()
+        held = LoadedVersions(BatchingPolicy(), metrics, lambda: None, idle=2)
+        versions = [ServedVersion(version=str(n), digest=None, folder=str(credit.folder)) for n in range(4)]
+        batchers = []
+        for version in versions:
+            batchers.append(await load(held, version))
+            held.keep_only([("credit", version)], [])
+        assert metrics.value(RELOADS, "credit", "loaded") == 4
+        assert held.get("credit", versions[1]) is batchers[1]
+        assert held.get("credit", versions[2]) is batchers[2]
+        assert held.get("credit", versions[0]) is None, "the one that had been idle longest is gone"
+        await held.settle()
+        await held.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_let_go_is_freed_and_still_answers_who_holds_it(credit: Any) -> None:
+    async def scenario() -> None:
+        held = LoadedVersions(BatchingPolicy(), ServingMetrics(), lambda: None, idle=0)
+        version = ServedVersion(version="1", digest=None, folder=str(credit.folder))
+        batcher = await load(held, version)
+        held.keep_only([], [])
+        columns = {"age": [30.0], "amount": [1000.0], "job": ["nurse"]}
+        answer = await batcher.predict(*columns_from_lists(columns, batcher.model.signature))
+        assert len(answer.prediction) == 1
+        await batcher.drain()
+        gone = weakref.ref(batcher)
+        del batcher
+        gc.collect()
+        assert gone() is None
+        await held.close()
+
+    asyncio.run(scenario())

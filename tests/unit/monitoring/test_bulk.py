@@ -1,0 +1,135 @@
+"""The bulk form of the log: raw bytes in the segment, and the same rows in the database as digits would give."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, select
+
+from database.engine import reading
+from monitoring.bulk import bulk_positions, bulk_values, plain_positions, plain_values
+from monitoring.predictions import BULK_ROWS, PredictionRecord, SegmentWriter, encode_record
+from monitoring.rows import decode
+from monitoring.shipper import Shipper
+from monitoring.tables import FEATURE_BLOCK, PREDICTION
+
+ROWS = BULK_ROWS + 1
+NUMBERS = np.linspace(0, 1, ROWS)
+
+
+def values(rows: int) -> dict[str, Any]:
+    return {
+        "positions": range(rows),
+        "predictions": np.arange(rows) % 2,
+        "scores": NUMBERS[:rows],
+        "features": {
+            "age": np.where(np.arange(rows) == 1, math.nan, NUMBERS[:rows]),
+            "rooms": np.arange(rows),
+            "owner": np.arange(rows) % 2 == 0,
+            "job": np.array(["nurse", None] * rows, dtype=object)[:rows],
+        },
+    }
+
+
+def as_lists(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the same values as a request of few rows would have them."""
+    return {
+        "positions": list(given["positions"]),
+        "predictions": given["predictions"].tolist(),
+        "scores": given["scores"].tolist(),
+        "features": {name: array.tolist() for name, array in given["features"].items()},
+    }
+
+
+def test_many_rows_are_written_as_raw_bytes_and_strings_as_json(new_record: Any) -> None:
+    line = orjson.loads(encode_record(new_record("a", **values(ROWS))))
+    assert line["positions"] == {"range": [0, ROWS]}
+    assert set(line["scores"]) == {"dtype", "base64"}
+    assert line["features"]["age"]["dtype"] == "<f8"
+    assert line["features"]["job"][:2] == ["nurse", None]
+    assert list(line)[:2] == ["request_id", "served_at"]  # where the shipper looks for the oldest one
+
+
+@pytest.mark.parametrize("rows", [1, BULK_ROWS, ROWS])
+def test_arrays_and_lists_ship_as_the_same_rows(new_record: Any, rows: int) -> None:
+    of_arrays = decode(encode_record(new_record("a", **values(rows))))
+    of_lists = decode(encode_record(new_record("a", **as_lists(values(rows)))))
+    assert of_arrays.rows is not None
+    assert of_arrays.rows == of_lists.rows
+    assert len(of_arrays.rows.predictions) == rows
+
+
+def test_a_bulk_record_is_in_the_database_once(tmp_path: Path, engine: Engine, new_record: Any) -> None:
+    spool = tmp_path / "spool"
+    writer = SegmentWriter(spool, segment_bytes=10_000_000, spool_bytes=100_000_000)
+    writer.append([new_record("a", **values(ROWS)), new_record("b")])
+    assert Shipper(spool, engine).ship().rows == ROWS + 1
+    assert Shipper(spool, engine).ship().rows == 0
+    with reading(engine) as connection:
+        found = connection.execute(select(PREDICTION).where(PREDICTION.c.request_id == "a")).all()
+        block = connection.execute(select(FEATURE_BLOCK).where(FEATURE_BLOCK.c.request_id == "a")).one()
+    assert {row.prediction_id: (row.prediction, row.score) for row in found} == {
+        f"a-{index}": (index % 2, NUMBERS[index]) for index in range(ROWS)
+    }
+    assert (block.positions, block.features["rooms"]) == (list(range(ROWS)), list(range(ROWS)))
+    assert block.features["age"][:3] == [0.0, None, NUMBERS[2]]
+
+
+def test_rows_that_a_split_scattered_keep_their_positions(new_record: Any) -> None:
+    positions = list(range(0, 2 * ROWS, 2))
+    record: PredictionRecord = new_record("a", **values(ROWS) | {"positions": positions})
+    line = decode(encode_record(record))
+    assert line.rows is not None
+    assert line.rows.features["positions"] == positions
+
+
+def test_several_values_a_row_keep_their_shape() -> None:
+    matrix = np.arange(6.0).reshape(3, 2)
+    assert plain_values(orjson.loads(orjson.dumps(bulk_values(matrix)))) == matrix.tolist()
+
+
+@given(
+    dtype=st.sampled_from(["?", "i1", "u2", "i4", "u8", "f2", "f4", "f8", ">f8"]),
+    raw=st.lists(st.integers(0, 1), min_size=1, max_size=20),
+    step=st.sampled_from([1, 2]),
+)
+def test_every_array_of_numbers_comes_back_as_its_list(dtype: str, raw: list[int], step: int) -> None:
+    array = np.array(raw, dtype=dtype)[::step]
+    assert plain_values(orjson.loads(orjson.dumps(bulk_values(array)))) == array.tolist()
+
+
+@given(positions=st.lists(st.integers(0, 50), min_size=1, unique=True).map(sorted))
+def test_positions_come_back_with_or_without_gaps(positions: list[int]) -> None:
+    line = orjson.loads(orjson.dumps(bulk_positions(positions)))
+    assert plain_positions(line, len(positions)) == positions
+
+
+def test_what_is_no_array_of_numbers_stays_as_it_is() -> None:
+    texts = np.array(["a", "b"], dtype=object)
+    assert bulk_values(texts) is texts
+    assert bulk_values([1, 2]) == [1, 2]
+    assert bulk_values(None) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"predictions": {"dtype": "<f8", "base64": "no base64!"}},
+        {"predictions": {"dtype": "|O", "base64": "AAAAAAAAAAA="}},
+        {"predictions": {"dtype": "<f8", "base64": "AAA="}},
+        {"predictions": {"base64": ""}},
+        {"predictions": [1], "positions": {"range": [0, 10**12]}},
+        {"predictions": [1], "positions": {"range": ["a", 1]}},
+        {"features": {"age": {"dtype": "<f8", "base64": 7}}},
+    ],
+)
+def test_a_torn_bulk_value_is_a_line_to_put_aside(new_record: Any, wrong: dict[str, Any]) -> None:
+    line = orjson.loads(encode_record(new_record("a"))) | wrong
+    assert decode(orjson.dumps(line)).rows is None
