@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bentos.version_folders import is_ours
+from compilation.parity import Proof
+from compilation.verify import verify
 from database.home import Home
 from inference.errors import CompileError, ParityError
 from inference.loading import SIGNATURE_FILE
-from inference.parity import Proof
 from inference.signature import Signature
-from inference.verify import verify
 from registry.digest import digest_folder
 from registry.errors import ReadOnlyRegistryError, RegistryError
 from registry.model_cache import ModelCache
@@ -124,7 +124,7 @@ class Adoptions:
         signature = _signature(folder)
         rows = _rows(model, signature, table, str(version))
         if model.flavour in BOOSTERS:
-            return version, verify_booster(folder, self._prepare(source, tell), rows)
+            return version, verify_booster(folder, self._prepare(source, tell), rows, self.preparer.policy)
         registered = load_data(model)
         if registered is None:
             return version, Compiler(self.preparer).verify(model, folder, signature, rows, tell)
@@ -141,7 +141,7 @@ class Adoptions:
     def _compile(self, model: MlModel, prepared: Path, rows: Rows, into: Path, tell: Tell) -> Proof:
         if model.flavour in BOOSTERS:
             tell(f"it is compiled and compared on {rows.count:,} rows")
-            return compile_booster(model, prepared, rows, into)
+            return compile_booster(model, prepared, rows, into, self.preparer.policy)
         return Compiler(self.preparer).compile(model, _signature(prepared), rows, into, tell)
 
     def _copy(self, version: ModelVersion, source: Path, folder: Path, tell: Tell) -> None:
@@ -152,7 +152,13 @@ class Adoptions:
             shutil.copytree(source, whole)
             shutil.copytree(folder / FAIRMIND_FOLDER, whole / FAIRMIND_FOLDER, dirs_exist_ok=True)
             digest = digest_folder(whole)
-        self.registry.add_files(version, folder / FAIRMIND_FOLDER, FAIRMIND_FOLDER)
+            # Its signature is what tells a version of ours: it comes when the rest is there, however this ends.
+            rest, last = Path(temporary) / "rest", Path(temporary) / "last"
+            shutil.copytree(folder / FAIRMIND_FOLDER, rest)
+            last.mkdir()
+            (rest / SIGNATURE_FILE).rename(last / SIGNATURE_FILE)
+            self.registry.add_files(version, rest, FAIRMIND_FOLDER)
+            self.registry.add_files(version, last, FAIRMIND_FOLDER)
         try:
             self.registry.set_tag(version.name, version.version, DIGEST_TAG, digest)
         except RegistryError as error:

@@ -180,7 +180,7 @@ class BiasTests:
             yield self._load(folder / FAIRMIND_FOLDER)
             return
         # Files from elsewhere may say how they want to be run; only what was prepared here is run.
-        served = load_runner(folder)
+        served = load_runner(folder, self._companion.settings.runners)
         try:
             yield served
         finally:

@@ -97,6 +97,11 @@ class DataPlane:
         """Return what a request names; see `bentos.served.find`."""
         return find(self._worker.models, model, version)
 
+    def check_rows(self, rows: int) -> None:
+        """Raise TooLargeError where a request has more rows than one may; before anything is made per row."""
+        if rows > self._max_rows:
+            raise TooLargeError("rows", self._max_rows, "FAIRMIND_BENTOS_MAX_ROWS")
+
     async def answer(self, target: Target, request: Request) -> list[Part]:
         """Return the request's parts, logged and counted.
 
@@ -105,8 +110,7 @@ class DataPlane:
             SpoolFullError, LogUnavailableError: The answer could not be logged, and settings say that then there is
                 none.
         """
-        if request.rows > self._max_rows:
-            raise TooLargeError("rows", self._max_rows, "FAIRMIND_BENTOS_MAX_ROWS")
+        self.check_rows(request.rows)
         if not request.rows:
             raise EmptyBatchError
         deadline = request.started + self._seconds

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 
@@ -72,6 +73,8 @@ class FrontDoor:
         if not predicts(exchange.path):
             await self._answer(handler, exchange)
         elif self.enter():
+            # A slot is held until the answer is out: a client that sends or takes nothing must not keep it.
+            exchange.patience = self._worker.serving.timeout_seconds
             await self.answer_entered(exchange)
         else:
             status, body, headers = self.overload(exchange)
@@ -92,7 +95,8 @@ class FrontDoor:
             self._in_flight -= 1
         if self._logs_access:
             took = 1e3 * (time.perf_counter() - exchange.started)
-            where, request = f"{exchange.method} {exchange.path}", exchange.request_id
+            # Escaped again: a line end in a path would begin a line of the caller's own making.
+            where, request = f"{exchange.method} {quote(exchange.path, safe='/@~')}", exchange.request_id
             _access_log.info("%s %d %.1f ms request %s", where, exchange.status, took, request)
 
     def overload(self, exchange: Exchange) -> tuple[int, bytes, Headers]:

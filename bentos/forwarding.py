@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bentos.errors import CompanionTimeoutError, NotReadyError
+from bentos.errors import CompanionTimeoutError, NotReadyError, RouteNotFoundError
 from bentos.wire import Headers, Scope
 
 COMPANION_SERVICE: Final = "FairMindCompanion"
@@ -51,6 +51,7 @@ class Companion:
         Raises:
             NotReadyError: The Companion is away; BentoML restarts it.
             CompanionTimeoutError: It is there and did not answer in time.
+            RouteNotFoundError: No URL can have such a path.
         """
         if self._client is None:
             raise NotReadyError("this server was started without its Companion (a development server?)")
@@ -67,6 +68,8 @@ class Companion:
             )
         except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout) as error:
             raise CompanionTimeoutError(seconds) from error
+        except httpx.InvalidURL:  # a line end, a control character
+            raise RouteNotFoundError from None
         except httpx.HTTPError as error:
             raise NotReadyError("the Companion is away and being restarted; retry in a moment") from error
         media_type = response.headers.get("content-type", "application/json").encode()

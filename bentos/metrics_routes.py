@@ -26,6 +26,9 @@ def metrics_routes(companion: Companion, worker_metrics: Path) -> APIRouter:
             if serving.challenger is not None:
                 state.weight.labels(model, "challenger").set(weight)
                 state.info.labels(model, "challenger", serving.challenger.version).set(1)
+        for reference in companion.folders.problems():
+            model, _, version = reference.rpartition("/")
+            state.missing.labels(model, version).set(1)
         state.lag.set(companion.log_lag_seconds())
         companion.metrics.save()
         text = exposition(state, worker_metrics)

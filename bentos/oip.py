@@ -88,12 +88,14 @@ async def infer(
         MalformedRequestError, MalformedColumnsError: The body is no inference request, or a tensor does not fit its
             own shape.
         SignatureMismatchError: The tensors do not fit the model.
+        TooLargeError: There are more rows than a request may have.
         InferenceError: The rows cannot be answered now.
     """
     if type(body) is not dict or type(body.get("inputs")) is not list or not body["inputs"]:
         raise MalformedRequestError("the body must be an object with a non-empty list 'inputs'")
     tensors = parse_inputs(body["inputs"], raw)
     rows = rows_in(tensors)
+    plane.check_rows(rows)  # a shape like [2**40, 0] is any number of rows without a value
     parameters = body.get("parameters") or {}
     if type(parameters) is not dict:
         raise MalformedRequestError("'parameters' must be an object")

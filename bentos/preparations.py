@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from inference.errors import InferenceError
 from registry.digest import digest_folder
 from runners.compiled import CompiledCache
-from runners.preparation import is_prepared
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 60.0
@@ -23,6 +22,10 @@ _WAITING = "it waits for its turn to be prepared"
 
 class Prepares(Protocol):
     """Makes the folder of a foreign version; `runners.preparation.Preparer`."""
+
+    def is_ready(self, folder: Path) -> bool:
+        """Return whether the folder was made, and may still be used."""
+        ...
 
     def prepare(self, source: Path, into: Path, tell: Callable[[str], None]) -> Path:
         """Make `into` from `source`; `tell` hears what is being done."""
@@ -74,7 +77,7 @@ class Preparations:
         if compiled is not None:
             return Located(compiled, None, f"{digest}/{compiled.name}")
         into = self._into(source)
-        if is_prepared(into):
+        if self._preparer.is_ready(into):
             self._problems.pop(source, None)
             return Located(into, None, digest)
         if self._clock() >= self._not_before.get(source, 0.0):
@@ -91,9 +94,7 @@ class Preparations:
 
     def work(self) -> None:
         """Prepare what is in the queue; a version that cannot be prepared stands in nobody's way."""
-        while self._queue:
-            source = next(iter(self._queue))
-            self._not_before[source] = self._clock() + _RETRY_SECONDS
+        while (source := next(iter(list(self._queue)), None)) is not None:
             try:
                 self._preparer.prepare(source, self._into(source), partial(self._tell, source))
             except (InferenceError, OSError) as error:
@@ -104,6 +105,8 @@ class Preparations:
             else:
                 self._problems.pop(source, None)
                 self._ready()
+            # Counted from its end: an environment that fails after ten minutes is not made again at once.
+            self._not_before[source] = self._clock() + _RETRY_SECONDS
             self._queue.pop(source, None)
 
     def _into(self, source: Path) -> Path:

@@ -9,6 +9,7 @@ made of it. Everything else (other routes, bodies in parts, HTTP/1.0, upgrades) 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from bentos.wire import JSON, Exchange, Headers, check_size
 from monitoring.identifiers import new_request_id
 
+_log = logging.getLogger(__name__)
 _STARTS: Final = (b"POST /predict HTTP/1.1\r\n", b"POST /v2/models/")
 # Strict on purpose: what this does not match to the letter is left to uvicorn's parser.
 _HEAD: Final = re.compile(
@@ -28,6 +30,7 @@ _HEAD: Final = re.compile(
     rb"((?:[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*\r\n){1,100})\r\n"
 )
 _NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te"})
+_MAX_DIGITS: Final = 18
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -79,10 +82,8 @@ class DirectExchange(Exchange):
         return self._content
 
     async def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: Headers = ()) -> None:
-        """Send a whole answer."""
+        """Send a whole answer; the connection waits for the client to take it, nobody else does."""
         self.write(status, body, media_type, headers)
-        if self._connection.flow.write_paused:
-            await self._connection.flow.drain()
 
     def write(self, status: int, body: bytes, media_type: bytes = JSON, headers: Headers = ()) -> None:
         """Hand a whole answer to the connection, without waiting for the client to take it."""
@@ -116,7 +117,7 @@ class HotProtocol(HttpToolsProtocol):
             self._held += data
             self.flow.pause_reading()
             return
-        if self._between_requests and data.startswith(_STARTS) and self._is_idle():
+        if self._between_requests and data.startswith(_STARTS) and self._is_idle() and not self.flow.write_paused:
             exchange = self._whole_request(data)
             if exchange is not None:
                 self._take(exchange)
@@ -182,7 +183,7 @@ class HotProtocol(HttpToolsProtocol):
         if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
             return None
         length, end = headers.get(b"content-length", b""), head.end()
-        if not length.isdigit() or int(length) != len(data) - end:
+        if not length.isdigit() or len(length) > _MAX_DIGITS or int(length) != len(data) - end:
             return None
         return DirectExchange(self, head[1].decode(), headers, data[end:])
 
@@ -199,6 +200,15 @@ class HotProtocol(HttpToolsProtocol):
         task = self._answering
         try:
             await self.door.answer_entered(exchange)
+            # The door has its place back by now: who reads slowly holds up this connection and no other.
+            if self.flow.write_paused:
+                await self.flow.drain()
+        except Exception as error:
+            # A bug. Left to the loop, it would be logged with its text, which may hold a value.
+            _log.error("request %s: not answered (%s)", exchange.request_id, type(error).__name__)
+            self._ends_after_answer = True
+            if not exchange.status:
+                exchange.write(500, b"Internal Server Error", b"text/plain; charset=utf-8")
         finally:
             if task is not None:
                 self.tasks.discard(task)

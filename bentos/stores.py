@@ -49,7 +49,8 @@ def open_registry(settings: Settings, home: Home) -> MlflowRegistry:
 def open_preparer(settings: Settings, home: Home) -> Preparer:
     """Return what makes foreign versions of the registry ready to be served."""
     registry = settings.registry
-    return Preparer(home.environments, registry.address or "of this deployment", registry.is_trusted)
+    address = registry.address or "of this deployment"
+    return Preparer(home.environments, address, registry.is_trusted, settings.runners)
 
 
 def tracking_uri(settings: Settings, home: Home) -> str:

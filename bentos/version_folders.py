@@ -77,7 +77,8 @@ class VersionFolders:
 
     def problems(self) -> dict[str, str]:
         """Return why versions are not here, by `model/version`."""
-        return {f"{model}/{version}": problem for (model, version, _), problem in self._problems.items()}
+        known = list(self._problems.items())  # in one step: the thread that obtains goes on changing them
+        return {f"{model}/{version}": problem for (model, version, _), problem in known}
 
     def obtain(self, states: Iterable[ServingState], *, ask_registry: bool) -> None:
         """Find, or where `ask_registry` says so fetch, what is missing; forget what is no longer wanted."""

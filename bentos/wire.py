@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -11,6 +12,7 @@ from typing import Any
 import orjson
 
 from bentos.errors import MalformedRequestError, MediaTypeError, MethodError, TooLargeError
+from inference.errors import DeadlineExceededError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,7 +34,8 @@ class Exchange:
     """One HTTP request and the way to answer it.
 
     `model` and `protocol` are filled in as they become known; they label what is counted. `status` is 0 until there
-    is an answer.
+    is an answer. `patience` is how many seconds a client may take to send the body, and to take what it was sent
+    before; None lets it take for ever.
     """
 
     scope: Scope
@@ -43,6 +46,7 @@ class Exchange:
     protocol: str = "api"
     model: str = ""
     status: int = 0
+    patience: float | None = None
 
     @property
     def method(self) -> str:
@@ -85,10 +89,18 @@ class Exchange:
         Raises:
             TooLargeError: It is, or says it is, longer than `limit` bytes; it is not read to its end.
             ClientGoneError: The client left.
+            DeadlineExceededError: It took too long to send the body.
         """
         declared = self.header(b"content-length")
         if declared is not None and declared.isdigit():
             check_size(int(declared), limit)
+        try:
+            async with asyncio.timeout(self.patience):
+                return await self._read(limit)
+        except TimeoutError:
+            raise DeadlineExceededError("the request's body did not arrive in time") from None
+
+    async def _read(self, limit: int) -> bytes:
         parts: list[bytes] = []
         size = 0
         more = True
@@ -103,20 +115,23 @@ class Exchange:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: Headers = ()) -> None:
-        """Send a whole answer."""
+        """Send a whole answer; none where the client does not take what it was sent before."""
         self.status = status
-        await self.send_message(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [
-                    (b"content-type", media_type),
-                    (b"content-length", str(len(body)).encode()),
-                    *headers,
-                ],
-            }
-        )
-        await self.send_message({"type": "http.response.body", "body": body})
+        start = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", media_type),
+                (b"content-length", str(len(body)).encode()),
+                *headers,
+            ],
+        }
+        try:
+            async with asyncio.timeout(self.patience):
+                await self.send_message(start)
+                await self.send_message({"type": "http.response.body", "body": body})
+        except TimeoutError:
+            self.status = 0
 
 
 def check_size(size: int, limit: int) -> None:

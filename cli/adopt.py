@@ -12,7 +12,7 @@ from cli.output import console, emit_json, results, table
 
 if TYPE_CHECKING:
     from bentos.adoptions import Adoptions, Table
-    from inference.parity import Proof
+    from compilation.parity import Proof
 
 Ref = Annotated[str, typer.Argument(metavar="REF", help="name@alias, name/version or models:/…")]
 Data = Annotated[

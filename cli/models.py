@@ -12,7 +12,7 @@ from cli import adopt, set_threshold
 from cli.output import console, emit_json, results, table
 
 if TYPE_CHECKING:
-    from inference.parity import Proof
+    from compilation.parity import Proof
 
 app = typer.Typer(help="Model versions and the aliases that point at them.", no_args_is_help=True)
 
@@ -60,8 +60,8 @@ def show(reference: Ref, as_json: Json = False) -> None:
     """Show one version: where it comes from, what its gates said, what it was proven equal to."""
     from bentos.model_views import version_view
     from cli.context import open_context
+    from compilation.parity import Proof
     from inference.errors import RuntimeLoadError
-    from inference.parity import Proof
     from registry.model_cache import ModelCache
     from registry.reference import Reference
 

@@ -64,6 +64,7 @@ class _Request:
     queued_at: float
     deadline: float | None
     params: Params | None
+    like: str  # what `params` look like: to Python 1, 1.0 and True are equal, to a model they need not be
 
 
 class Batcher:
@@ -129,7 +130,8 @@ class Batcher:
             self._admit(rows, now, deadline)
         loop = asyncio.get_running_loop()
         # A compiled model knows no parameters: they must not keep its requests apart.
-        request = _Request(columns, rows, loop.create_future(), now, deadline, params if self._is_remote else None)
+        own = params if self._is_remote else None
+        request = _Request(columns, rows, loop.create_future(), now, deadline, own, repr(own) if own else "")
         self._queue.append(request)
         self._queued_rows += rows
         if not self._flushing:
@@ -183,6 +185,7 @@ class Batcher:
         batch = self._next_batch()
         if not batch:
             self._flushing = False
+            self._observer.queue_changed(0)
             self._idle.set()
             return
         rows = sum(request.rows for request in batch)
@@ -214,7 +217,7 @@ class Batcher:
         now = time.perf_counter()
         while self._queue:
             request = self._queue[0]
-            if batch and (rows + request.rows > self._policy.max_batch_rows or request.params != batch[0].params):
+            if batch and (rows + request.rows > self._policy.max_batch_rows or request.like != batch[0].like):
                 break
             self._queue.popleft()
             self._queued_rows -= request.rows
@@ -259,7 +262,7 @@ def _run(model: ServedModel, batch: list[_Request], expected: float) -> _Outcome
     except Exception as error:
         if len(batch) == 1:
             return _Outcomes([error], 0.0)
-        return _Outcomes([_run(model, [request], expected).results[0] for request in batch], 0.0)
+        return _Outcomes([_rerun(model, request, expected) for request in batch], 0.0)
     seconds = time.perf_counter() - started
     if len(batch) == 1:
         return _Outcomes([answer], seconds)
@@ -273,6 +276,12 @@ def _run(model: ServedModel, batch: list[_Request], expected: float) -> _Outcome
         )
         start = end
     return _Outcomes(results, seconds)
+
+
+def _rerun(model: ServedModel, request: _Request, expected: float) -> Predictions | BaseException:
+    if request.future.done():  # given up meanwhile: those behind it need the time
+        return DeadlineExceededError()
+    return _run(model, [request], expected).results[0]
 
 
 def _call(model: ServedModel, batch: list[_Request], expected: float) -> Predictions:

@@ -34,7 +34,7 @@ def bulk_values(values: Any) -> Any:
 
 def bulk_positions(positions: Sequence[int]) -> Any:
     """Return positions, at least one, in the bulk form."""
-    if isinstance(positions, range):
+    if isinstance(positions, range) and positions.step == 1:
         whole = positions
     else:
         whole = range(positions[0], positions[0] + len(positions))

@@ -36,6 +36,12 @@ class StateMetrics:
             ["model", "variant", "model_version"],
             registry=self.registry,
         )
+        self.missing = Gauge(
+            "fairmind_model_missing",
+            "Always 1; a version that is to serve and is not here, or does not verify: /api/v1/models says why.",
+            ["model", "model_version"],
+            registry=self.registry,
+        )
         self.lag = Gauge(
             "fairmind_prediction_log_lag_seconds",
             "Age of the oldest prediction that is not in the database yet; 0 where all are.",
@@ -63,20 +69,30 @@ class _Processes(Collector):
         """Return one family per metric that anybody counted."""
         numbers: defaultdict[Key, float] = defaultdict(float)
         histograms: dict[Key, tuple[list[int], float]] = {}
-        for path in sorted(self._folder.glob("*.json")):
+        paths = sorted(self._folder.glob("*.json"))
+        # A process id that was given again is that of the newest file; the others' processes are dead.
+        newest = {_owner(path): path for path in paths}
+        for path in paths:
             try:
                 content = orjson.loads(path.read_bytes())
             except (FileNotFoundError, orjson.JSONDecodeError):
                 continue
-            owner = path.stem.partition("-")[0]
-            living = content[Kind.GAUGE] if owner.isdecimal() and is_alive(int(owner)) else []
+            owner = _owner(path)
+            is_living = newest[owner] == path and owner.isdecimal() and is_alive(int(owner))
+            living = content[Kind.GAUGE] if is_living else []
             for *key, value in [*content[Kind.COUNTER], *living]:
                 numbers[tuple(key)] += value
             for *key, counts, total in content[Kind.HISTOGRAM]:
+                if key[0] not in DEFINITIONS or len(counts) != len(DEFINITIONS[key[0]].buckets) + 1:
+                    continue  # counted by another release, in other buckets
                 before, sum_before = histograms.get(tuple(key), ([0] * len(counts), 0.0))
                 added = [one + other for one, other in zip(before, counts, strict=True)]
                 histograms[tuple(key)] = (added, sum_before + total)
         return list(_families(numbers, histograms))
+
+
+def _owner(path: Path) -> str:
+    return path.stem.partition("-")[0]
 
 
 def _families(numbers: dict[Key, float], histograms: dict[Key, tuple[list[int], float]]) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ what it counted since the last save with it: a fifth of a second of counts, neve
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -20,6 +21,7 @@ from typing import Any, Final
 
 import orjson
 
+_log = logging.getLogger(__name__)
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _WAITS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096, 16384)
@@ -102,7 +104,7 @@ class ServingMetrics:
         self._counters: defaultdict[tuple[str, ...], float] = defaultdict(float)
         self._gauges: dict[tuple[str, ...], float] = {}
         self._histograms: dict[tuple[str, ...], Histogram] = {}
-        self._saved = b""
+        self._saved, self._is_refused = b"", False
 
     def request(self, model: str, protocol: str, code: str) -> None:
         """Count an answered request."""
@@ -121,12 +123,13 @@ class ServingMetrics:
         """Count a model version that was loaded, or was not."""
         self._counters[RELOADS, model, outcome] += 1
 
-    def queue_depth(self, model: str, rows: int) -> None:
-        """Set the rows that wait for a model call."""
-        self._gauges[QUEUE_DEPTH, model] = rows
+    def queue_depth(self, model: str, change: int) -> None:
+        """Add to the rows that wait for a model call: each loaded version of a model has a queue."""
+        key = (QUEUE_DEPTH, model)
+        self._gauges[key] = self._gauges.get(key, 0) + change
 
     def for_model(self, model: str) -> ModelMetrics:
-        """Return the batch metrics of one model."""
+        """Return the batch metrics of one queue of a model; queues of the same model add up."""
         return ModelMetrics(self, model)
 
     def histogram(self, *key: str) -> Histogram:
@@ -152,24 +155,38 @@ class ServingMetrics:
         }
 
     def save(self) -> None:
-        """Write the file anew where something was counted since; a reader sees the old content or the new."""
+        """Write the file anew where something was counted since; a reader sees the old content or the new.
+
+        A disk that refuses is logged, once until it takes something again: nobody is served worse for it.
+        """
         if self._path is None:
             return
         content = orjson.dumps(self.content())
-        if content != self._saved:
-            temporary = self._path.with_suffix(".tmp")
+        if content == self._saved:
+            return
+        temporary = self._path.with_suffix(".tmp")
+        try:
+            # Another host that shares the folder takes our processes for dead ones, and removes what they left.
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary.write_bytes(content)
             temporary.replace(self._path)
-            self._saved = content
+        except OSError as error:
+            if not self._is_refused:
+                _log.warning("metrics cannot be saved in %s (%s)", self._path.parent, error.strerror)
+            self._is_refused = True
+        else:
+            self._saved, self._is_refused = content, False
 
 
 class ModelMetrics:
-    """The metrics of one model's batch queue."""
+    """The metrics of one batch queue of a model."""
 
     def __init__(self, metrics: ServingMetrics, model: str) -> None:
         self._metrics, self._model = metrics, model
         self._rows = metrics.histogram(BATCH_ROWS, model)
         self._wait = metrics.histogram(QUEUE_WAIT, model)
+        self._depth = 0
+        metrics.queue_depth(model, 0)
 
     def batch_ran(self, rows: int, longest_wait: float) -> None:
         """Count a batch and the longest wait in it."""
@@ -178,7 +195,9 @@ class ModelMetrics:
 
     def queue_changed(self, rows: int) -> None:
         """Set the rows that wait."""
-        self._metrics.queue_depth(self._model, rows)
+        if rows != self._depth:
+            self._metrics.queue_depth(self._model, rows - self._depth)
+            self._depth = rows
 
 
 def process_metrics(folder: Path) -> ServingMetrics:

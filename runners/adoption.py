@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import compilation
 import inference
+from compilation.parity import Proof
 from inference.errors import CompileError, InferenceError, ParityError, RuntimeLoadError
-from inference.parity import Proof
 from inference.signature import ColumnType, Signature
 from runners.errors import RunnerEnvironmentError, UntrustedModelError
 from runners.mlmodel import HARMLESS_TYPES, MlModel
@@ -26,6 +27,8 @@ from runners.rows import Rows, write_profile
 from runners.specification import RunnerSpecification
 
 _CHILD: Final = Path(__file__).with_name("compile_child.py")
+_STAGED: Final = {package.__name__: Path(package.__path__[0]) for package in (compilation, inference)}
+"""What of ours runs beside the model, in its environment, by name."""
 _SECONDS: Final = 900.0
 _NEEDED: Final = ("pydantic", "orjson")
 # In the order in which they are given up where they do not install beside the version's own pins.
@@ -81,7 +84,7 @@ class Compiler:
 
     def _specification(self, model: MlModel, tell: Tell) -> RunnerSpecification:
         """Return how the model is run in an environment that holds the compiler beside its own libraries."""
-        own = {line.split("==")[0].strip().lower() for line in model.requirements}
+        own = {line.split("==")[0].strip().lower() for line in self.preparer.requirements(model)}
         refused: RunnerEnvironmentError | None = None
         for compilers in _COMPILERS:
             extra = tuple(f"{name}{_pin(name)}" for name in (*_NEEDED, *compilers) if name not in own)
@@ -113,8 +116,9 @@ def load_data(model: MlModel) -> Any | None:
 def _check(model: MlModel, signature: Signature) -> None:
     if model.flavour != "sklearn":
         raise CompileError(f"the flavour {model.flavour}", "only scikit-learn, XGBoost and LightGBM are compiled")
-    if "inference" in model.top_level_names():
-        raise CompileError("its code", "it has a package called 'inference', as the compiler has")
+    taken = sorted(_STAGED.keys() & model.top_level_names())
+    if taken:
+        raise CompileError("its code", f"it has a package called '{taken[0]}', as the compiler has")
     for spec in model.inputs or ():
         inner = spec.get("tensor-spec")
         kind = inner.get("dtype") if isinstance(inner, dict) else spec.get("type")
@@ -142,12 +146,14 @@ def _run(
     with tempfile.TemporaryDirectory(prefix="fairmind-compile-") as temporary:
         staging = Path(temporary) / "staging"
         staging.mkdir()
-        (staging / "inference").symlink_to(Path(inference.__file__).parent)
+        for name, package in _STAGED.items():
+            (staging / name).symlink_to(package)
         job, result = Path(temporary) / "job.json", Path(temporary) / "result.json"
         job.write_text(
             json.dumps(
                 {
                     "what": what,
+                    "parent": os.getpid(),
                     "specification": specification.model_dump(mode="json"),
                     "staging": str(staging),
                     "columns": _sent(signature, rows),

@@ -11,24 +11,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from inference.booster_trees import lightgbm_graph, xgboost_graph
-from inference.candidates import Candidate
-from inference.compile import CompiledModel
+from compilation.booster_trees import lightgbm_graph, xgboost_graph
+from compilation.candidates import Candidate
+from compilation.compile import CompiledModel
+from compilation.parity import Proof
+from compilation.selection import select_runtimes
+from compilation.tree_graph import TreeGraph
+from compilation.ubjson import read_ubjson
+from compilation.verify import verify
 from inference.errors import CompileError
 from inference.frames import columns_from_frame
 from inference.onnx_output import OnnxOutput
 from inference.onnx_runtime import OnnxRuntime
-from inference.parity import Proof
 from inference.preprocessing import NumberBlock
 from inference.runtime import RemoteRuntime
-from inference.selection import select_runtimes
 from inference.served_model import ServedModel
 from inference.signature import Column, ColumnType, Signature
-from inference.tree_graph import TreeGraph
-from inference.ubjson import read_ubjson
-from inference.verify import verify
 from runners.loading import load_runner
 from runners.mlmodel import MlModel
+from runners.policy import RunnerPolicy
 from runners.preparation import FAIRMIND_FOLDER
 from runners.rows import Rows, write_profile
 
@@ -37,7 +38,9 @@ BOOSTERS: Final = frozenset({"xgboost", "lightgbm"})
 _NUMBERS: Final = frozenset({ColumnType.DOUBLE, ColumnType.LONG, ColumnType.BOOLEAN})
 
 
-def compile_booster(model: MlModel, prepared: Path, rows: Rows, into: Path) -> Proof:
+def compile_booster(
+    model: MlModel, prepared: Path, rows: Rows, into: Path, policy: RunnerPolicy | None = None
+) -> Proof:
     """Write the compiled form of a booster, with its proof and its profile, into the folder `into/fairmind`.
 
     Args:
@@ -45,12 +48,13 @@ def compile_booster(model: MlModel, prepared: Path, rows: Rows, into: Path) -> P
         prepared: The version in its runner.
         rows: To prove it on.
         into: An empty folder.
+        policy: Bounds of its runner.
 
     Raises:
         CompileError: The model has no graph, or takes something else than numbers.
         ParityError: The graph does not answer as the runner does.
     """
-    served = load_runner(prepared)
+    served = load_runner(prepared, policy)
     try:
         signature = _typed(served.signature)
         graph = _graph(model, signature)
@@ -73,9 +77,9 @@ def compile_booster(model: MlModel, prepared: Path, rows: Rows, into: Path) -> P
     return selected.proof
 
 
-def verify_booster(folder: Path, prepared: Path, rows: Rows) -> Proof:
+def verify_booster(folder: Path, prepared: Path, rows: Rows, policy: RunnerPolicy | None = None) -> Proof:
     """Return a new proof of the compiled form in `folder/fairmind` against the answers of the runner."""
-    served = load_runner(prepared)
+    served = load_runner(prepared, policy)
     try:
         signature = _typed(served.signature)
         return verify(folder, _Answers(served, signature), rows.frame(signature))

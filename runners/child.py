@@ -35,7 +35,7 @@ def main() -> None:
     """Serve the model that the first call names."""
     descriptor, parent, memory = (int(argument) for argument in sys.argv[1:4])
     sys.argv[1:] = []
-    _end_with(parent)
+    end_with(parent)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold the rows
     if memory:
         # Not RLIMIT_AS: libraries reserve far more addresses than they ever use.
@@ -77,7 +77,7 @@ def load_beside(name: str) -> ModuleType:
     return module
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Have the kernel kill this process when its parent is gone, however that came about."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))

@@ -129,7 +129,9 @@ def _finder_within(folder: Path) -> Any:
 
 def _load_sklearn(folder: Path, specification: dict[str, Any]) -> Any:
     flavour = _flavour_of(folder, "sklearn")
-    name = flavour.get("pickled_model") or _flavour_of(folder, "python_function").get("model_path") or "model.pkl"
+    # Where the other side has read the file's name, that is the one it has checked: it has a parser of YAML.
+    named = flavour.get("pickled_model") or _flavour_of(folder, "python_function").get("model_path")
+    name = specification.get("data") or named or "model.pkl"
     serialization = specification["serialization"] or flavour.get("serialization_format") or "pickle"
     return _unpickle(folder / name, serialization, specification["trusted_types"])
 

@@ -25,6 +25,7 @@ def main() -> None:
     """Do the job, and write what came of it."""
     with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123
         job = json.load(file)
+    _beside("child").end_with(job["parent"])
     sys.argv[1:] = []
     try:
         result = _work(job)
@@ -51,11 +52,11 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     if not hasattr(table, "columns"):
         model, table = _named(model, table)
     if job["what"] == "verify":
-        verify = importlib.import_module("inference.verify").verify
+        verify = importlib.import_module("compilation.verify").verify
         proof = verify(_path(job["folder"]), model, table)
     else:
-        made = importlib.import_module("inference.candidates").candidates(model, table)
-        selected = importlib.import_module("inference.selection").select_runtimes(made, model, table)
+        made = importlib.import_module("compilation.candidates").candidates(model, table)
+        selected = importlib.import_module("compilation.selection").select_runtimes(made, model, table)
         proof = selected.proof
         selected.compiled.save(_path(job["folder"]))
         proof.save(_path(job["folder"]))

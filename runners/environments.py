@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import uv as uv_package
 from packaging.requirements import InvalidRequirement, Requirement
@@ -28,7 +28,15 @@ _COMPLETE: Final = ".complete"
 _MAKING_SECONDS: Final = 1800.0
 _TOLD_CHARACTERS: Final = 600
 _MLFLOW: Final = frozenset({"mlflow", "mlflow-skinny", "mlflow-tracing"})
-_UNSET_NAMES: Final = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON")
+# What uv is told: how to reach the index, and what a package that has to be built needs. Building one runs its
+# author's code, which is to find none of this process's keys.
+_KEPT_NAMES: Final = frozenset({
+    "PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
+    "NETRC", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+    "CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CPATH", "LIBRARY_PATH", "PKG_CONFIG_PATH",
+})  # fmt: skip
+_KEPT_PREFIXES: Final = ("UV_", "XDG_")
+_UNSET_NAMES: Final = frozenset({"UV_PROJECT_ENVIRONMENT", "UV_PYTHON"})
 _FIRST_WITH_PANDAS_3: Final = Version("1.8")  # older scikit-learn does not know pandas 3's text type
 
 
@@ -36,17 +44,19 @@ class EnvironmentSpecification(BaseModel):
     """What an environment has to hold.
 
     `python` is the version wanted ("3.11", a patch level is ignored), None for any; `requirements` are lines as in
-    requirements.txt.
+    requirements.txt. `wheels_only` takes no package that would have to be built, which runs its author's code.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     python: str | None = None
     requirements: tuple[str, ...]
+    wheels_only: bool = False
 
     def key(self) -> str:
         """Return the name of the environment: equal for equal contents on equal machines."""
         wanted = [_minor(self.python), sorted(self.requirements), sys.platform, os.uname().machine]
+        wanted += ["wheels only"] if self.wheels_only else []
         return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
 
 
@@ -83,11 +93,11 @@ def make_environment(
     program = Path(uv_package.find_uv_bin()) if uv is None else uv
     folder = root.absolute() / specification.key()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f".{folder.name}.lock")):
+    with locked(folder.with_name(f".{folder.name}.lock")) as lock:
         made = _read(folder)
         if made is None:
             shutil.rmtree(folder, ignore_errors=True)
-            made = _make(specification, folder, program)
+            made = _make(specification, folder, _Uv(program, folder.parent, lock))
             marker = {"is_exact": made.is_exact, "notes": made.notes}
             (folder / _COMPLETE).write_text(json.dumps(marker), encoding="utf-8")
     return made
@@ -157,23 +167,61 @@ def _read(folder: Path) -> EnvironmentMade | None:
     return EnvironmentMade(python, bool(marker["is_exact"]), tuple(marker["notes"]))
 
 
-def _make(specification: EnvironmentSpecification, folder: Path, uv: Path) -> EnvironmentMade:
+@dataclass(frozen=True, slots=True)
+class _Uv:
+    """The program `path`, run in `folder`; it holds `lock` too, so that one that outlives us is waited for."""
+
+    path: Path
+    folder: Path
+    lock: IO[str]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if (name.upper() in _KEPT_NAMES or name.startswith(_KEPT_PREFIXES)) and name not in _UNSET_NAMES
+        }
+        try:
+            return subprocess.run(  # noqa: S603 - our own uv; requirements are checked and read from a file
+                [str(self.path), "--no-progress", "--color", "never", *arguments],
+                cwd=self.folder,
+                env=kept | {"UV_PYTHON_DOWNLOADS": "never"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_MAKING_SECONDS,
+                pass_fds=(self.lock.fileno(),),
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RunnerEnvironmentError(
+                f"uv did not make the environment within {_MAKING_SECONDS:.0f} s"
+            ) from error
+        except OSError as error:
+            raise RunnerEnvironmentError(f"uv cannot be run ({error.strerror}): {self.path}") from error
+
+
+def _make(specification: EnvironmentSpecification, folder: Path, uv: _Uv) -> EnvironmentMade:
     wanted = _minor(specification.python)
     base = sys.executable
     notes: tuple[str, ...] = ()
     if wanted is not None and wanted != f"{sys.version_info.major}.{sys.version_info.minor}":
-        found = _run(uv, ["python", "find", "--no-project", wanted], folder.parent)
+        found = uv.run("python", "find", "--no-project", wanted)
         if found.returncode == 0:
             base = found.stdout.strip()
         else:
             ours = ".".join(map(str, sys.version_info[:2]))
             notes = (f"Python {wanted} is not on this machine; Python {ours} takes its place",)
-    made = _run(uv, ["venv", "--no-project", "--python", base, str(folder)], folder.parent)
+    made = uv.run("venv", "--no-project", "--python", base, str(folder))
     python = folder / "bin" / "python"
     if made.returncode == 0 and specification.requirements:
         listed = folder / "requirements.txt"
-        listed.write_text("\n".join([*specification.requirements, ""]), encoding="utf-8")
-        made = _run(uv, ["pip", "install", "--python", str(python), "-r", str(listed)], folder.parent)
+        lines = [
+            str(_parse(line)) for line in specification.requirements
+        ]  # what was checked, and nothing beside it
+        listed.write_text("\n".join([*lines, ""]), encoding="utf-8")
+        wheels = ["--only-binary", ":all:"] if specification.wheels_only else []
+        made = uv.run("pip", "install", *wheels, "--python", str(python), "-r", str(listed))
     if made.returncode != 0:
         shutil.rmtree(folder, ignore_errors=True)
         told = " ".join(made.stderr.split())
@@ -192,25 +240,6 @@ def _listed(requirements: Sequence[str]) -> str:
     return f"{shown} and {len(requirements) - 5} more" if len(requirements) > 5 else shown or "no packages"
 
 
-def _run(uv: Path, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in _UNSET_NAMES}
-    try:
-        return subprocess.run(  # noqa: S603 - our own uv; requirements are checked and read from a file
-            [str(uv), "--no-progress", "--color", "never", *arguments],
-            cwd=folder,
-            env=environment | {"UV_PYTHON_DOWNLOADS": "never"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_MAKING_SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise RunnerEnvironmentError(f"uv did not make the environment within {_MAKING_SECONDS:.0f} s") from error
-    except OSError as error:
-        raise RunnerEnvironmentError(f"uv cannot be run ({error.strerror}): {uv}") from error
-
-
 def _minor(python: str | None) -> str | None:
     """Return "3.11" of "3.11.4"; None where there is no version."""
     found = re.match(r"\d+\.\d+", python or "")
@@ -218,7 +247,8 @@ def _minor(python: str | None) -> str | None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[IO[str]]:
+    """Hold the lock of the file `path`, which is made; yield it open, for a child that is to hold it as well."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock

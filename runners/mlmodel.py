@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from runners.errors import MlModelError
 
@@ -35,6 +36,7 @@ _NATIVE: Final[tuple[Flavour, ...]] = ("sklearn", "xgboost", "lightgbm")
 _PICKLES: Final = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
 _PIN: Final = re.compile(r"([A-Za-z0-9._-]+)==[0-9][0-9A-Za-z.]*")
 _LIBRARIES: Final = frozenset({"joblib", "numpy", "pandas", "scikit-learn", "scipy", "skops", "threadpoolctl"})
+_SAFE_SKOPS: Final = ">=0.13"  # older ones can be made to run code by a file (CVE-2025-54412, -54413, -54886)
 _CONDA_PIN: Final = re.compile(r"([A-Za-z0-9_.-]+)=([0-9][^=]*)(=.*)?")
 
 
@@ -79,10 +81,14 @@ class MlModel:
     def harmless_requirements(self) -> tuple[str, ...]:
         """Return the requirements that may be installed for data from anywhere: well-known libraries, pinned.
 
-        Installing a package can run what its author wrote, so that a list from elsewhere is code as well.
+        Installing a package can run what its author wrote, so that a list from elsewhere is code as well. It may
+        also ask for a reader of data whose holes are known: skops is none of the releases that have them.
         """
-        pins = (_PIN.fullmatch(line.split(";")[0].strip()) for line in self.requirements)
-        return tuple(pin.group(0) for pin in pins if pin and pin.group(1).lower() in _LIBRARIES)
+        pins = [_PIN.fullmatch(line.split(";")[0].strip()) for line in self.requirements]
+        kept = {pin.group(1).lower(): pin.group(0) for pin in pins if pin and pin.group(1).lower() in _LIBRARIES}
+        if not SpecifierSet(_SAFE_SKOPS).contains(kept.get("skops", "").partition("==")[2] or "0"):
+            kept["skops"] = f"skops{_SAFE_SKOPS}"
+        return tuple(kept.values())
 
     def top_level_names(self) -> set[str]:
         """Return the names of packages and modules that the model's own code paths hold."""
@@ -127,7 +133,7 @@ def read_mlmodel(folder: Path) -> MlModel:
         data=None if data is None else _within(folder, data),
         loader_module=loader,
         serialization=cast("Serialization | None", serialization),
-        trusted_types=tuple(str(name) for name in own.get("skops_trusted_types") or ()),
+        trusted_types=tuple(_listed(folder, own, "skops_trusted_types")),
         code_paths=() if code is None else (_within(folder, code),),
         inputs=_specs(folder, signature, "inputs"),
         outputs=_specs(folder, signature, "outputs"),
@@ -149,7 +155,7 @@ def _yaml(folder: Path, name: str) -> Mapping[str, Any]:
         found = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MlModelError(folder, f"it has no {name} file: it is no MLflow model") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise MlModelError(folder, f"{name} cannot be read") from error
     if not isinstance(found, dict):
         raise MlModelError(folder, f"{name} is not a mapping")
@@ -161,17 +167,29 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    """Return a plain value as text; what holds others may hold itself many times over, and is no text."""
+    return str(value) if isinstance(value, (str, int, float)) else None
+
+
+def _listed(folder: Path, values: Mapping[str, Any], name: str) -> list[str]:
+    found = values.get(name) or []
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise MlModelError(folder, f"its {name} is no list of texts")
+    return found
 
 
 def _within(folder: Path, path: Any) -> str:
-    """Return the path as written; one that leads out of the folder is refused."""
-    resolved = (folder / str(path)).resolve()
+    """Return the path as written; one that leads out of the folder, or to what no digest covers, is refused."""
+    if not isinstance(path, str) or "\0" in path:
+        raise MlModelError(folder, "it names a path that is none")
+    resolved = (folder / path).resolve()
     if not resolved.is_relative_to(folder.resolve()):
         raise MlModelError(folder, "it names a path outside of its own folder")
+    if any(part.startswith(".") for part in resolved.relative_to(folder.resolve()).parts):
+        raise MlModelError(folder, "it names a hidden file, which the digest of a version does not cover")
     if not resolved.exists():
-        raise MlModelError(folder, f"its {path} is missing")
-    return str(path)
+        raise MlModelError(folder, f"its {path[:200]} is missing")
+    return path
 
 
 def _specs(folder: Path, signature: Mapping[str, Any], part: str) -> Specs | None:
@@ -201,13 +219,16 @@ def _python(folder: Path, pyfunc: Mapping[str, Any]) -> str | None:
 def _requirements(folder: Path, own: Mapping[str, Any]) -> tuple[str, ...]:
     path = folder / "requirements.txt"
     if path.is_file():
-        lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        try:
+            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError) as error:
+            raise MlModelError(folder, f"{path.name} cannot be read") from error
         return tuple(line for line in lines if line and not line.startswith("#"))
     found: list[str] = []
     for dependency in _conda(folder):
         if isinstance(dependency, dict):
-            found += [str(line) for line in dependency.get("pip") or ()]
-        elif pin := _CONDA_PIN.fullmatch(str(dependency)):
+            found += _listed(folder, dependency, "pip")
+        elif pin := _CONDA_PIN.fullmatch(_text(dependency) or ""):
             name, version, _ = pin.groups()
             found += [] if name in {"python", "pip"} else [f"{name}=={version}"]
     if not found and own.get("sklearn_version"):  # what MLflow wrote before it wrote requirements

@@ -18,3 +18,7 @@ class RunnerPolicy(BaseModel):
 
     max_answer_bytes: int = Field(default=256_000_000, ge=1_000_000)
     """Largest answer that is read from such a model; a larger one ends its process."""
+
+    memory_bytes: int | None = Field(default=None, ge=64_000_000)
+    """Most memory that such a model may allocate, beside the libraries it maps; a call that needs more fails.
+    Unset: as much as there is."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,9 +13,10 @@ from pydantic import ValidationError
 
 from inference.decision import Decision
 from inference.loading import DECISION_FILE, SIGNATURE_FILE
-from runners.environments import EnvironmentSpecification, lean_requirements, make_environment
+from runners.environments import EnvironmentSpecification, lean_requirements, locked, make_environment
 from runners.errors import MlModelError, UntrustedModelError
 from runners.mlmodel import HARMLESS_TYPES, MlModel, read_mlmodel
+from runners.policy import RunnerPolicy
 from runners.process import RunnerProcess
 from runners.schema import Description, foreign_signature
 from runners.specification import SPECIFICATION_FILE, RunnerSpecification
@@ -32,13 +31,14 @@ class Preparer:
     """Prepares versions of one registry.
 
     `environments` is where environments are made. `address` is the registry's, and `is_trusted` says whether code
-    that comes with its versions may run; without that only data in well-known libraries does.
+    that comes with its versions may run; without that only data in well-known libraries does, none of which is
+    built here. `policy` bounds the process that a version is started in to be described.
     """
 
     environments: Path
     address: str
     is_trusted: bool
-    memory_bytes: int | None = None
+    policy: RunnerPolicy | None = None
 
     def prepare(self, source: Path, into: Path, tell: Tell = lambda _: None) -> Path:
         """Make `into` the prepared form of the MLflow model in `source`, and return it; one that is there is kept.
@@ -53,13 +53,13 @@ class Preparer:
             RunnerStartError: It does not load in it.
         """
         into.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(into.with_name(f".{into.name}.lock")):
-            if is_prepared(into):
+        with locked(into.with_name(f".{into.name}.lock")):
+            if self.is_ready(into):
                 return into
             model = read_mlmodel(source)
             specification = self.specify(model, tell)
             tell("it is being loaded for the first time")
-            described = describe(model, specification)
+            described = describe(model, specification, self.policy)
             incoming = into.with_name(f".incoming-{uuid4().hex}")
             try:
                 _write(incoming / FAIRMIND_FOLDER, model, specification, described)
@@ -68,6 +68,15 @@ class Preparer:
             finally:
                 shutil.rmtree(incoming, ignore_errors=True)
         return into
+
+    def is_ready(self, folder: Path) -> bool:
+        """Return whether the folder holds a prepared version that is still there, and may still run."""
+        specification = _prepared(folder)
+        return specification is not None and (self.is_trusted or not specification.runs_code)
+
+    def requirements(self, model: MlModel) -> tuple[str, ...]:
+        """Return those of the model's requirements that may be installed for it."""
+        return model.requirements if self.is_trusted else model.harmless_requirements()
 
     def specify(
         self, model: MlModel, tell: Tell = lambda _: None, extra: tuple[str, ...] = ()
@@ -81,10 +90,11 @@ class Preparer:
         held = model.code()
         if held and not self.is_trusted:
             raise UntrustedModelError(held, self.address)
-        requirements = model.requirements if self.is_trusted else model.harmless_requirements()
         tell("its environment is being made")
         wanted = EnvironmentSpecification(
-            python=model.python, requirements=(*lean_requirements(requirements, model.flavour), *extra)
+            python=model.python,
+            requirements=(*lean_requirements(self.requirements(model), model.flavour), *extra),
+            wheels_only=not self.is_trusted,
         )
         made = make_environment(wanted, self.environments)
         trusted = (
@@ -93,6 +103,8 @@ class Preparer:
         return RunnerSpecification(
             python=made.python,
             model=model.folder.absolute(),
+            data=model.data,
+            runs_code=bool(held),
             flavour=model.flavour,
             code_paths=model.code_paths,
             loader_module=model.loader_module,
@@ -100,18 +112,17 @@ class Preparer:
             trusted_types=tuple(trusted),
             inputs=model.inputs,
             params=model.params,
-            memory_bytes=self.memory_bytes,
         )
 
 
-def describe(model: MlModel, specification: RunnerSpecification) -> Description:
+def describe(model: MlModel, specification: RunnerSpecification, policy: RunnerPolicy | None = None) -> Description:
     """Return what the model says of itself once it is loaded, in a process that is ended afterwards.
 
     Raises:
         RunnerStartError: It does not load.
         MlModelError: What it says makes no sense.
     """
-    process = RunnerProcess(specification)
+    process = RunnerProcess(specification, policy)
     try:
         return Description.model_validate(process.describe())
     except ValidationError as error:
@@ -120,14 +131,14 @@ def describe(model: MlModel, specification: RunnerSpecification) -> Description:
         process.close()
 
 
-def is_prepared(folder: Path) -> bool:
-    """Return whether the folder holds a prepared version whose model and interpreter are still there."""
+def _prepared(folder: Path) -> RunnerSpecification | None:
+    """Return how the version prepared there is run; None unless its model and interpreter are still there."""
     try:
         text = (folder / FAIRMIND_FOLDER / SPECIFICATION_FILE).read_bytes()
         specification = RunnerSpecification.model_validate_json(text)
     except (OSError, ValidationError):
-        return False
-    return specification.python.exists() and specification.model.is_dir()
+        return None
+    return specification if specification.python.exists() and specification.model.is_dir() else None
 
 
 def _write(folder: Path, model: MlModel, specification: RunnerSpecification, described: Description) -> None:
@@ -136,10 +147,3 @@ def _write(folder: Path, model: MlModel, specification: RunnerSpecification, des
     (folder / SIGNATURE_FILE).write_text(signature.model_dump_json(indent=1), encoding="utf-8")
     (folder / DECISION_FILE).write_text(Decision(threshold=described.threshold).model_dump_json(), encoding="utf-8")
     (folder / SPECIFICATION_FILE).write_text(specification.model_dump_json(indent=1), encoding="utf-8")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -150,7 +150,7 @@ class RunnerProcess:
         kind, message = str(error.get("type")), str(error.get("message"))
         if kind == "MemoryError":
             self._end()
-            limit = self.specification.memory_bytes
+            limit = self.policy.memory_bytes
             allowed = "" if limit is None else f" (it may have {limit // 1_000_000:,} MB)"
             raise RunnerCrashedError(f"ran out of memory{allowed}")
         if kind == "_AnswerError":
@@ -210,7 +210,7 @@ class RunnerProcess:
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            memory = self.specification.memory_bytes or 0
+            memory = self.policy.memory_bytes or 0
             arguments = [str(theirs.fileno()), str(os.getpid()), str(memory)]
             try:
                 process = _spawner(os.getpid()).submit(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 SPECIFICATION_FILE: Final = "runner.json"
 
@@ -15,8 +15,9 @@ class RunnerSpecification(BaseModel):
 
     Paths are absolute; `code_paths` are relative to the model folder and come first on the child's `sys.path`.
     `inputs` and `params` are MLflow's own descriptions (the JSON of ColSpec, TensorSpec and ParamSpec), None where
-    the model has no such signature. `serialization` and `trusted_types` are of the scikit-learn flavour.
-    `memory_bytes` bounds the child's data: what it allocates, not the libraries it maps.
+    the model has no such signature. `serialization` and `trusted_types` are of the scikit-learn flavour, `data` is
+    its model file, checked to lie within the folder. `runs_code` says whether loading it runs what came with it; that is
+    looked at again before it is served, for a registry may be trusted no longer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,6 +25,8 @@ class RunnerSpecification(BaseModel):
     format: Literal[1] = 1
     python: Path
     model: Path
+    data: str | None = None
+    runs_code: bool = True
     flavour: Literal["sklearn", "python_function", "xgboost", "lightgbm"]
     code_paths: tuple[str, ...] = ()
     loader_module: str | None = None
@@ -31,4 +34,3 @@ class RunnerSpecification(BaseModel):
     trusted_types: tuple[str, ...] = ()
     inputs: tuple[dict[str, Any], ...] | None = None
     params: tuple[dict[str, Any], ...] | None = None
-    memory_bytes: int | None = Field(default=None, ge=64_000_000)

@@ -11,11 +11,11 @@ import pandas as pd
 import skops.io
 from sklearn.pipeline import Pipeline
 
-from inference.candidates import candidates
-from inference.compile import CompiledModel
+from compilation.candidates import candidates
+from compilation.compile import CompiledModel
+from compilation.parity import Proof
+from compilation.selection import select_runtimes
 from inference.errors import CompileError, ParityError
-from inference.parity import Proof
-from inference.selection import select_runtimes
 from inference.signature import Signature, Task
 from registry.digest import digest_folder
 from registry.gate_record import GateRecord, GateResult

@@ -133,7 +133,8 @@ def set_threshold(
 def decide_at(model: Any, threshold: float) -> FixedThresholdClassifier:
     """Return the fitted binary classifier deciding at `threshold`, in place of a threshold that it has.
 
-    It is what `fit` would leave, without fitting; `inference.compile` takes it apart into the same scores and rule.
+    It is what `fit` would leave, without fitting; `compilation.compile` takes it apart into the same scores and
+    rule.
     """
     scorer = model.estimator_ if isinstance(model, FixedThresholdClassifier) else model
     decided = FixedThresholdClassifier(

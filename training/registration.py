@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from inference.parity import Proof
+from compilation.parity import Proof
 from registry.gate_record import GateRecord, GateResult
 from registry.reference import Reference
 from training.artifact import FAIRMIND_FOLDER, bind_gates, write_model

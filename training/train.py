@@ -12,7 +12,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from inference.parity import Proof
+from compilation.parity import Proof
 from inference.signature import Task
 from registry.gate_record import GateRecord
 from registry.reference import Reference

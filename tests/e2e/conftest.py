@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -53,14 +56,15 @@ class Deployment:
         return json.loads(done.stdout) if done.stdout.strip() else done.stderr
 
     @contextlib.contextmanager
-    def serving(self, **settings: str) -> Iterator[Deployment]:
-        """Start `fairmind serve` on a free port, wait until it predicts, and end it by its own process id."""
+    def serving(self, *, until: str = "/readyz", **settings: str) -> Iterator[Deployment]:
+        """Start `fairmind serve` on a free port, wait until it predicts (or whatever route `until` answers 200),
+        and end it by its own process id."""
         port = free_port()
         served = Deployment(self.home, f"http://127.0.0.1:{port}", settings={**self.settings, **settings})
         command = [str(FAIRMIND), "serve", "--port", str(port), "--workers", str(WORKERS)]
         with running("the server", command, served.environment, served.server_log) as process:
             served.pid = process.pid
-            ready = f"{served.url}/readyz"
+            ready = served.url + until
             wait_until("the server", process, served.server_log, lambda: answers(ready), 120)
             yield served
 
@@ -108,6 +112,71 @@ class Deployment:
         return time.monotonic() - began
 
 
+@dataclass
+class Load:
+    """Clients that ask for one row at a time, each its next as soon as it is answered.
+
+    `answered` has the prediction id, the version and the seconds of each answer by the id its caller gave it.
+    """
+
+    url: str
+    features: list[dict[str, Any]]
+    clients: int = 8
+    model: str | None = None
+    answered: dict[str, tuple[str, str, float]] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Load]:
+        """Ask for as long as the block runs, and until what was asked then is answered."""
+        done = threading.Event()
+        asking = [
+            threading.Thread(target=self._ask, args=(number, done), daemon=True) for number in range(self.clients)
+        ]
+        for thread in asking:
+            thread.start()
+        try:
+            yield self
+        finally:
+            done.set()
+            for thread in asking:
+                thread.join(60)
+
+    def wait_for(self, more: int, seconds: float = 60.0) -> None:
+        """Return when so many more are answered."""
+        wanted, deadline = len(self.answered) + more, time.monotonic() + seconds
+        while len(self.answered) < wanted:
+            assert time.monotonic() < deadline, f"{len(self.answered)} of {wanted} answered; {self.failed[-1:]}"
+            time.sleep(0.05)
+
+    def _ask(self, number: int, done: threading.Event) -> None:
+        with httpx.Client(base_url=self.url, timeout=30, trust_env=False) as client:
+            for count in itertools.count():
+                if done.is_set():
+                    return
+                caller_id = f"{number}-{count}"
+                body: dict[str, Any] = {
+                    "instances": [{"features": self.features[count % len(self.features)], "id": caller_id}]
+                }
+                began = time.monotonic()
+                try:
+                    response = client.post("/predict", json=body | ({"model": self.model} if self.model else {}))
+                except httpx.HTTPError as error:
+                    self.failed.append(type(error).__name__)
+                    continue
+                if response.status_code != 200:
+                    self.failed.append(f"{response.status_code}: {response.text}")
+                    continue
+                (one,) = response.json()["predictions"]
+                took = time.monotonic() - began
+                self.answered[caller_id] = (one["prediction_id"], one["model_version"], took)
+
+
+@pytest.fixture
+def load() -> type[Load]:
+    return Load
+
+
 @pytest.fixture
 def fairmind() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs the command in a folder whose `home` is the deployment's."""
@@ -122,7 +191,7 @@ def fairmind() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_deployment() -> Callable[[Path], Deployment]:
     """Return a function that makes a deployment of its own on an empty home."""
 
@@ -174,3 +243,37 @@ def instances(census: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
         }
         for row in census.to_dict("records")
     ]
+
+
+def small_rows(count: int) -> pd.DataFrame:
+    """People of our own making with a label, as a table that somebody trains on."""
+    random = np.random.default_rng(5)
+    frame = pd.DataFrame(
+        {
+            "age": random.integers(18, 80, count).astype(float),
+            "amount": random.normal(3000, 1000, count).round(2),
+            "job": random.choice(["nurse", "smith", "clerk"], count),
+        }
+    )
+    return frame.assign(good=(frame["age"] / 40 + (frame["job"] == "smith") + random.normal(0, 1, count) > 2) * 1)
+
+
+@pytest.fixture(scope="session")
+def small_features() -> list[dict[str, Any]]:
+    """Rows of the model `small`."""
+    rows: list[dict[str, Any]] = small_rows(200).drop(columns="good").to_dict("records")
+    return rows
+
+
+@pytest.fixture(scope="session")
+def train_small() -> Callable[[Deployment], None]:
+    """Return a function that trains `small` in a home: versions 1 (logistic) and 2 (boosted); 1 is champion."""
+
+    def train(deployment: Deployment) -> None:
+        table, config = deployment.home.parent / "small.csv", deployment.home.parent / "small.yaml"
+        small_rows(1_500).to_csv(table, index=False)
+        config.write_text("name: small\nsource: {kind: file, path: small.csv}\nlabel: good\nfavourable: 1\n")
+        deployment.fairmind("train", str(config))
+        deployment.fairmind("models", "promote", "small/1")
+
+    return train

@@ -153,12 +153,25 @@ def test_outcomes_and_a_bias_test_of_live_traffic_through_the_endpoint(
 
 
 def test_every_prediction_is_in_the_log_and_counted(served: Any, instances: list[dict[str, Any]]) -> None:
-    before, _ = _counted(served)
+    before = _settled(served)
     served.predict(instances[:500])
     deadline = time.monotonic() + 30
     while (counted := _counted(served)) != (before + 500, before + 500):
         assert time.monotonic() < deadline, f"{before} predictions and 500 more became {counted}"
         time.sleep(0.2)
+
+
+def _settled(served: Any) -> int:
+    """Return the predictions counted, once the workers have told all and the log is written."""
+    deadline = time.monotonic() + 60
+    last = (-1, -1)
+    while time.monotonic() < deadline:
+        counted = _counted(served)
+        if counted == last and counted[0] == counted[1]:
+            return counted[0]
+        last = counted
+        time.sleep(1.0)  # workers save what they counted five times a second
+    raise AssertionError(f"predictions and written rows are still {last}")
 
 
 def _counted(served: Any) -> tuple[int, int]:

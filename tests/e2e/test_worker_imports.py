@@ -18,7 +18,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from inference.compile import compile_model
+from compilation.compile import compile_model
 from rollout.serving_state import ServedVersion, ServingFile, ServingState, write_file
 from tests.fakes.pipelines import labels, people, preprocessing
 

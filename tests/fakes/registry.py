@@ -20,6 +20,7 @@ class FakeRegistry:
     def __init__(self) -> None:
         self.away = False
         self.read_only = False
+        self.folders_taken = 1_000  # how many more it takes before its store is full
         self.downloads = 0
         self._versions: dict[str, dict[str, ModelVersion]] = {}
         self._aliases: dict[str, dict[str, str]] = {}
@@ -75,8 +76,9 @@ class FakeRegistry:
 
     def add_files(self, version: ModelVersion, folder: Path, place: str) -> None:
         self.find(Reference(version.name, version=version.version))
-        if self.read_only:
+        if self.read_only or self.folders_taken == 0:
             raise ReadOnlyRegistryError("fake", "it is read-only")
+        self.folders_taken -= 1
         shutil.copytree(folder, Path(version.source) / place, dirs_exist_ok=True)
 
     def download(self, version: ModelVersion, folder: Path) -> None:

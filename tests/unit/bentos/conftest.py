@@ -27,8 +27,8 @@ from bentos.edge import FrontDoor
 from bentos.settings import BatchingSettings, RunnerSettings, ServingSettings
 from bentos.wire import Receive, Scope, Send
 from bentos.worker import Worker
+from compilation.compile import compile_model
 from database.settings import DatabaseSettings
-from inference.compile import compile_model
 from monitoring.metrics import ServingMetrics
 from monitoring.settings import MonitoringSettings
 from registry.digest import digest_folder

@@ -16,10 +16,10 @@ from sqlalchemy import Engine
 
 from bentos.bias_tests import BiasTests
 from bentos.companion import Companion
+from compilation.compile import compile_model
 from database.engine import sqlite_engine
 from database.home import Home
 from database.migrate import upgrade
-from inference.compile import compile_model
 from rollout.serving_store import write_state
 
 

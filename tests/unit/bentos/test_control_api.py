@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bentos.companion import Companion
+from registry.versions import DIGEST_TAG
 from rollout.serving_store import follow_aliases, serving_epochs, serving_states
 from tests.fakes.registry import FakeRegistry
 
@@ -366,3 +367,17 @@ metrics.save()
     assert found["fairmind_predictions_total", "credit", "champion"] == 14
     assert found["fairmind_requests_total", "200", "credit", "predict"] == 2
     assert found["fairmind_traffic_weight_ratio", "credit", "champion"] == 1
+
+
+def test_a_version_that_is_to_serve_and_does_not_verify_is_told_to_prometheus(
+    api: Api, companion: Companion, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    (tmp_path / "changed").mkdir()
+    registry.register("credit", tmp_path / "changed", {DIGEST_TAG: "sha256:" + "0" * 64})
+    registry.set_alias("credit", "champion", "4")
+    companion._follow_registry()
+    assert metrics(api)["fairmind_model_missing", "credit", "4"] == 1
+    assert "digest" in api("GET", "/api/v1/models").json()["problems"]["credit/4"]
+    registry.set_alias("credit", "champion", "1")
+    companion._follow_registry()
+    assert not any(key[0] == "fairmind_model_missing" for key in metrics(api))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bentos import forwarding
-from bentos.errors import CompanionTimeoutError, NotReadyError, describe
+from bentos.errors import CompanionTimeoutError, NotReadyError, RouteNotFoundError, describe
 from bentos.forwarding import COMPANION_SERVICE, Companion
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -125,3 +125,9 @@ def test_a_server_that_was_started_without_a_companion_says_so(monkeypatch: pyte
     monkeypatch.delenv("BENTOML_RUNNER_MAP", raising=False)
     with pytest.raises(NotReadyError, match="without its Companion"):
         asyncio.run(Companion().forward(scope(), b"", "the-id"))
+
+
+@pytest.mark.parametrize("path", ["/api/v1/\n", "/api/v1/\x7f", "/api/v1/" + "a" * 70_000])
+def test_a_path_that_no_url_can_have_is_no_route(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    with pytest.raises(RouteNotFoundError):
+        ask(monkeypatch, silent, scope(path))

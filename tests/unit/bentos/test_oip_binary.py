@@ -316,7 +316,7 @@ def test_mlservers_content_types_are_taken(service: Any, credit: Any) -> None:
 def test_labels_that_are_texts_travel_as_raw_strings(service: Any, tmp_path: Path) -> None:
     from sklearn.linear_model import LogisticRegression
 
-    from inference.compile import compile_model
+    from compilation.compile import compile_model
     from tests.fakes.pipelines import fitted, labels, people
 
     frame = people(missing=False)

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from bentos.worker import Worker
-from inference.compile import compile_model
+from compilation.compile import compile_model
 
 MODEL = "/v2/models/credit"
 PLANS = ["basic", "gold", "zürich"]

@@ -17,26 +17,9 @@ from registry.versions import DIGEST_TAG
 from rollout.serving_state import ServedVersion, ServingState
 from runners.compiled import CompiledCache
 from runners.errors import UntrustedModelError
+from runners.preparation import Preparer
 from runners.specification import RunnerSpecification
 from tests.fakes.registry import FakeRegistry
-
-
-class FakePreparer:
-    """Writes what a worker would find; `refuses` are the errors of the next calls."""
-
-    def __init__(self) -> None:
-        self.refuses: list[Exception] = []
-        self.sources: list[Path] = []
-
-    def prepare(self, source: Path, into: Path, tell: Callable[[str], None]) -> Path:
-        self.sources.append(source)
-        tell("its environment is being made")
-        if self.refuses:
-            raise self.refuses.pop(0)
-        specification = RunnerSpecification(python=Path(sys.executable), model=source, flavour="sklearn")
-        (into / "fairmind").mkdir(parents=True)
-        (into / "fairmind" / "runner.json").write_text(specification.model_dump_json())
-        return into
 
 
 class Clock:
@@ -46,11 +29,37 @@ class Clock:
         return self.now
 
 
+class FakePreparer:
+    """Writes what a worker would find; `refuses` are the errors of the next calls, each taking `seconds`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.refuses: list[Exception] = []
+        self.sources: list[Path] = []
+        self.is_trusted, self.clock, self.seconds = True, clock, 0.0
+
+    def is_ready(self, folder: Path) -> bool:
+        return Preparer(Path("/nowhere"), "http://theirs", self.is_trusted).is_ready(folder)
+
+    def prepare(self, source: Path, into: Path, tell: Callable[[str], None]) -> Path:
+        self.sources.append(source)
+        tell("its environment is being made")
+        self.clock.now += self.seconds
+        if not self.is_trusted:
+            raise UntrustedModelError(["a pickle (model.pkl)"], "http://theirs")
+        if self.refuses:
+            raise self.refuses.pop(0)
+        specification = RunnerSpecification(python=Path(sys.executable), model=source, flavour="sklearn")
+        (into / "fairmind").mkdir(parents=True)
+        (into / "fairmind" / "runner.json").write_text(specification.model_dump_json())
+        return into
+
+
 class Strangers:
     """Version folders over a registry in memory, whose preparations are made by hand."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.clock, self.preparer = root, Clock(), FakePreparer()
+        self.root, self.clock = root, Clock()
+        self.preparer = FakePreparer(self.clock)
         self.ready = 0
         self.registry = FakeRegistry()
         self.compiled = CompiledCache(root / "compiled")
@@ -129,6 +138,45 @@ def test_a_version_that_cannot_be_prepared_says_why_and_is_tried_again_later(str
     strangers.look()
     strangers.preparations.work()
     assert strangers.look().folder is not None
+
+
+def test_what_was_prepared_while_its_registry_was_trusted_does_not_outlive_the_trust(strangers: Strangers) -> None:
+    strangers.register()
+    strangers.look()
+    strangers.preparations.work()
+    assert strangers.look().folder is not None
+    strangers.preparer.is_trusted, strangers.clock.now = False, 61
+    assert strangers.look().folder is None
+    strangers.preparations.work()
+    assert "is not trusted to run code" in str(strangers.look().problem)
+    strangers.preparer.is_trusted = True
+    assert strangers.look().folder is not None
+
+
+def test_the_pause_before_a_version_is_tried_again_begins_when_the_try_ends(strangers: Strangers) -> None:
+    strangers.register()
+    strangers.preparer.refuses = [UntrustedModelError(["a pickle (model.pkl)"], "http://theirs")]
+    strangers.preparer.seconds = 600.0
+    strangers.look()
+    strangers.preparations.work()
+    strangers.look()
+    strangers.preparations.work()
+    assert len(strangers.preparer.sources) == 1
+
+
+def test_a_compiled_form_that_was_damaged_is_as_good_as_none(strangers: Strangers) -> None:
+    digest = digest_folder(strangers.register())
+    for content in ("{}", "damaged"):
+        made = strangers.root / "made"
+        (made / "fairmind").mkdir(parents=True)
+        (made / "fairmind" / "signature.json").write_text("{}")
+        kept = strangers.compiled.put(digest, made)
+        (kept / "fairmind" / "signature.json").write_text(content)
+        found = CompiledCache(strangers.root / "compiled").find(digest)
+        assert found == (kept if content == "{}" else None)
+        shutil.rmtree(made, ignore_errors=True)
+    (kept.parent / "current").write_text("")
+    assert strangers.compiled.find(digest) is None
 
 
 def test_a_bug_in_a_preparation_is_told_and_stands_in_nobodys_way(strangers: Strangers) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -278,5 +280,75 @@ def test_what_there_is_no_room_for_is_refused_on_the_spot(site: Any, service: An
             status, _, _ = await read_answer(reader)
             assert status == 200, "one at a time there is room, on every connection"
             writer.close()
+
+    site(scenario)
+
+
+def test_a_length_of_thousands_of_digits_is_refused_and_not_an_accident(site: Any) -> None:
+    raw = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n{}"
+
+    async def scenario(site: Site) -> None:
+        assert (await site.exchange(raw))[0] == 400
+        assert not site.direct
+
+    site(scenario)
+
+
+def test_a_request_that_meets_a_bug_is_answered_and_nothing_of_it_is_logged(
+    site: Any, credit: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_door: FrontDoor, _exchange: Any) -> None:
+        raise RuntimeError("Zaphod")
+
+    monkeypatch.setattr(FrontDoor, "answer_entered", fail)
+
+    async def scenario(site: Site) -> None:
+        reader, writer = await site.connect()
+        writer.write(request({"instances": credit.instances(1)}))
+        status, headers, _ = await read_answer(reader)
+        assert (status, headers["connection"]) == (500, "close")
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+    site(scenario)
+    assert "RuntimeError" in caplog.text
+    assert "Zaphod" not in caplog.text
+
+
+def test_clients_that_send_no_body_do_not_keep_the_others_out(site: Any, service: Any, credit: Any) -> None:
+    service.serving = service.serving.model_copy(update={"max_in_flight": 1, "timeout_seconds": 0.3})
+    whole = request({"instances": credit.instances(1)})
+
+    async def scenario(site: Site) -> None:
+        reader, writer = await site.connect()
+        writer.write(whole[:-5])
+        status, _, answer = await read_answer(reader)
+        assert (status, answer["error"]["code"]) == (504, "deadline_exceeded")
+        assert "body" in answer["error"]["message"]
+        assert (await site.exchange(whole))[0] == 200
+        writer.close()
+
+    site(scenario)
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "at once"])
+def test_clients_that_take_no_answers_do_not_keep_the_others_out(
+    site: Any, service: Any, credit: Any, at_once: bool
+) -> None:
+    service.serving = service.serving.model_copy(update={"max_in_flight": 1, "timeout_seconds": 0.3})
+    whole = request({"instances": credit.instances(1)})
+    many = request({"instances": credit.instances(400)})
+
+    async def scenario(site: Site) -> None:
+        silent = socket.create_connection(("127.0.0.1", site.port))
+        silent.setblocking(False)
+        loop = asyncio.get_running_loop()
+        with silent:
+            with contextlib.suppress(TimeoutError):
+                for _ in range(2000):
+                    await asyncio.wait_for(loop.sock_sendall(silent, many * (8 if at_once else 1)), 0.5)
+                raise AssertionError("the server takes requests for ever from a client that takes no answers")
+            statuses = [(await site.exchange(whole))[0] for _ in range(20) if not await asyncio.sleep(0.05)]
+            assert 200 in statuses, "there is room for others"
 
     site(scenario)

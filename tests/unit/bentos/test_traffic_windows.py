@@ -54,8 +54,8 @@ def test_a_window_with_more_rows_than_are_read_has_a_note(
     )
     Shipper(tmp_path / "spool", log).ship()
     monkeypatch.setattr("bentos.bias_tests.window", partial(window, limit=limit))
-    cache = SimpleNamespace(find=lambda *_: credit.folder)
-    tests = BiasTests(cast("Companion", SimpleNamespace(control=control, log=log, cache=cache)))
+    folders = SimpleNamespace(find=lambda *_: credit.folder)
+    tests = BiasTests(cast("Companion", SimpleNamespace(control=control, log=log, folders=folders)))
     until = (NOW + timedelta(hours=1)).isoformat()
     result = tests.run({"window": {"since": NOW.isoformat(), "until": until}, "favourable": 1})
     assert result["rows"] == rows

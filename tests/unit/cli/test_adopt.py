@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from bentos.version_folders import is_ours
 from cli.failures import exit_status
-from inference.compile import compile_model
+from compilation.compile import compile_model
 from inference.errors import ParityError
 from registry.digest import digest_folder
 from registry.versions import DIGEST_TAG
 from runners.errors import AdoptionError, UntrustedModelError
 from tests.fakes.registry import FakeRegistry
-from tests.fakes.strangers import pipeline_with_text, save
+from tests.fakes.strangers import REQUIREMENTS, pipeline_with_text, save
 
 Command = Callable[..., Result]
 Answer = Callable[[Sequence[str]], Any]
@@ -97,8 +98,25 @@ def test_a_version_is_adopted_copied_and_then_one_of_ours(
     assert (kept["compiled"], kept["copied"]) == (True, False)
     assert "read-only" in kept["note"]
     assert json.loads(json.dumps(kept["proof"]))["rows"] == 300
-    registry.read_only = False
+    registry.read_only, registry.folders_taken = False, 1
+    assert "read-only" in answer(["models", "adopt", "theirs/1"])["note"]
+    assert not is_ours(Path(registry.versions("theirs")[0].source))  # what arrived is not the whole
+    registry.folders_taken = 2
     assert answer(["models", "adopt", "theirs/1"])["copied"]
     version = registry.versions("theirs")[0]
     assert version.digest == digest_folder(Path(version.source))
     assert answer(["models", "verify", "theirs/1"])["proof"]["largest_difference"] < 1e-6
+
+
+def test_data_of_a_registry_that_is_not_trusted_is_adopted_with_wheels_of_safe_releases_only(
+    answer: Answer, registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    known = [line for line in REQUIREMENTS if not line.startswith("skops")]
+    asked = [*known, "skops==0.11.0", "fairmind-has-no-such-package==1", "pydantic==1.10.0"]
+    registry.register("theirs", save(pipeline_with_text(), tmp_path / "model", pip_requirements=asked, **SKOPS))
+    assert answer(["models", "adopt", "theirs/1"])["compiled"]
+    listed = list((tmp_path / "home").rglob("requirements.txt"))
+    made = [path.read_text() for path in listed if (path.parent / ".complete").exists()]
+    assert made
+    assert all("skops>=" in text and "0.11" not in text and "no-such" not in text for text in made)

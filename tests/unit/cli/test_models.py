@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 
 from cli.context import Context
-from inference.parity import CandidateResult, Proof, Verdict
+from compilation.parity import CandidateResult, Proof, Verdict
 from registry.digest import digest_folder
 from registry.errors import GateRefusedError, InvalidReferenceError, ModelNotFoundError
 from registry.versions import DIGEST_TAG

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
+from compilation.compile import compile_model
 from inference.arrow import columns_from_arrow
 from inference.columns import columns_from_lists, columns_from_rows
-from inference.compile import compile_model
 from inference.delimited import columns_from_csv
 from inference.encoded_tensors import json_tensor, raw_tensor
 from inference.errors import EmptyBatchError, MalformedColumnsError, SignatureMismatchError

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from sklearn import ensemble, linear_model
 
-from inference.candidates import candidates
-from inference.compile import CompiledModel, compile_model
+from compilation.candidates import candidates
+from compilation.compile import CompiledModel, compile_model
 from inference.crossover import CrossoverRuntime
 from inference.errors import RuntimeLoadError
 from inference.frames import columns_from_frame

@@ -8,7 +8,7 @@ import pytest
 import treelite
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
-from inference.compile_trees import compile_trees, thresholds
+from compilation.compile_trees import compile_trees, thresholds
 from inference.gtil import TreeLibraryError, Trees
 from inference.preprocessing import NumberBlock
 from inference.trees import TreeOutput, TreeRuntime

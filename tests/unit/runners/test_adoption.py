@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +28,8 @@ from runners.rows import Rows, profile, rows_of_example, rows_of_table
 from runners.schema import Description, foreign_signature
 from runners.specification import RunnerSpecification
 from tests.fakes.strangers import Stranger, forest_on_a_matrix, pipeline_with_text, save
+
+COMPILE_CHILD = str(Path(__file__).resolve().parents[3] / "runners" / "compile_child.py")
 
 
 class HerePreparer(Preparer):
@@ -160,6 +164,14 @@ def test_a_model_that_does_not_load_says_so(compiler: Compiler, tmp_path: Path) 
     (folder / "model.pkl").write_bytes(b"no pickle")
     with pytest.raises(CompileError, match="cannot compile the model: UnpicklingError"):
         made(compiler, stranger, folder)
+
+
+def test_what_compiles_ends_where_nobody_waits_for_it_any_more(tmp_path: Path) -> None:
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"parent": os.getpid() + 1, "result": str(tmp_path / "result.json")}))
+    command = [sys.executable, "-I", "-B", COMPILE_CHILD, str(job)]
+    assert subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 1
+    assert not (tmp_path / "result.json").exists()
 
 
 # ---- the model as it was registered ----

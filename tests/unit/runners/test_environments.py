@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from runners.environments import EnvironmentSpecification, lean_requirements, make_environment
 from runners.errors import RunnerEnvironmentError
 
+ROOT = Path(__file__).resolve().parents[3]
 OURS = ".".join(map(str, sys.version_info[:2]))
 EMPTY = EnvironmentSpecification(python=f"{OURS}.99", requirements=())
 
@@ -65,6 +70,78 @@ def test_a_requirement_that_is_no_package_of_the_index_is_refused(tmp_path: Path
     with pytest.raises(RunnerEnvironmentError, match="is no package of the index"):
         make_environment(EnvironmentSpecification(requirements=("six", line)), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+UV = """#!/bin/sh
+env > "$0.env"
+echo "$@" >> "$0.arguments"
+for last; do :; done
+case "$4" in
+venv) mkdir -p "$last/bin" && touch "$last/bin/python" ;;
+pip) cp "$last" "$0.listed" ;;
+esac
+"""
+"""Stands in for uv, and keeps what it was told."""
+
+
+def fake_uv(folder: Path, then: str = "") -> Path:
+    path = folder / "uv"
+    path.write_text(UV + then)
+    path.chmod(0o700)
+    return path
+
+
+@pytest.mark.parametrize("line", ["six #\n-e /srv/model", "six #\r--index-url https://example.com"])
+def test_a_comment_hides_no_other_line(tmp_path: Path, line: str) -> None:
+    make_environment(EnvironmentSpecification(requirements=(line,)), tmp_path / "root", uv=fake_uv(tmp_path))
+    assert (tmp_path / "uv.listed").read_text() == "six\n"
+
+
+def test_what_is_built_sees_none_of_this_process_s_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANDB_API_KEY", "FAIRMIND_DATABASE_URL", "MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://example.com/simple")
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    make_environment(EnvironmentSpecification(requirements=("six",)), tmp_path / "root", uv=fake_uv(tmp_path))
+    seen = (tmp_path / "uv.env").read_text()
+    assert "secret" not in seen
+    assert "UV_DEFAULT_INDEX=https://example.com/simple\n" in seen
+    assert "https_proxy=http://proxy:3128\n" in seen
+
+
+def test_where_only_wheels_are_taken_nothing_is_built_and_the_environment_is_another(tmp_path: Path) -> None:
+    wheels = EnvironmentSpecification(requirements=("six",), wheels_only=True)
+    make_environment(wheels, tmp_path / "root", uv=fake_uv(tmp_path))
+    assert "pip install --only-binary :all: " in (tmp_path / "uv.arguments").read_text()
+    assert wheels.key() != EnvironmentSpecification(requirements=("six",)).key()
+
+
+def test_what_goes_on_after_its_maker_was_killed_is_waited_for(tmp_path: Path) -> None:
+    uv = fake_uv(tmp_path, 'touch "$0.begun"; [ -e "$0.done" ] || sleep 600\n')
+    maker = """
+import sys
+from pathlib import Path
+from runners.environments import EnvironmentSpecification, make_environment
+make_environment(EnvironmentSpecification(requirements=("six",)), Path(sys.argv[1]), uv=Path(sys.argv[2]))
+"""
+    root = tmp_path / "root"
+    with subprocess.Popen([sys.executable, "-c", maker, str(root), str(uv)], cwd=ROOT) as process:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "uv.begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+    (uv_id,) = map(int, children)
+    (lock,) = root.glob(".*.lock")
+    try:
+        with lock.open("w") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        sleeping = Path(f"/proc/{uv_id}/task/{uv_id}/children").read_text().split()
+        for number in (uv_id, *map(int, sleeping)):
+            os.kill(number, signal.SIGKILL)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def test_a_package_that_cannot_be_had_is_named_and_leaves_nothing(

@@ -104,6 +104,12 @@ def test_only_pinned_well_known_libraries_are_harmless_to_install(tmp_path: Path
     assert model.harmless_requirements() == ("scikit-learn==1.7.0", "skops==0.14.0")
 
 
+@pytest.mark.parametrize("line", ["skops==0.11.0", "skops==0.13.dev1", "skops>=0.7", "skops==0", "numpy==2.0.0"])
+def test_a_release_of_skops_that_a_file_can_make_run_code_is_not_asked_for(tmp_path: Path, line: str) -> None:
+    model = read_mlmodel(written(tmp_path / "m", SKLEARN, {"model.pkl": "", "requirements.txt": line}))
+    assert model.harmless_requirements()[-1] == "skops>=0.13"
+
+
 @pytest.mark.parametrize(
     ("head", "reason"),
     [
@@ -113,6 +119,11 @@ def test_only_pinned_well_known_libraries_are_harmless_to_install(tmp_path: Path
         ({"flavors": {"spark": {}}}, r"no python_function flavour.*spark"),
         ({"flavors": SKLEARN["flavors"] | {"sklearn": {"pickled_model": "../../secret"}}}, "outside of its own"),
         ({"flavors": SKLEARN["flavors"] | {"sklearn": {"pickled_model": "gone.pkl"}}}, "gone.pkl is missing"),
+        ({"flavors": SKLEARN["flavors"] | {"sklearn": {"pickled_model": ".hidden"}}}, "digest .* does not cover"),
+        ({"flavors": SKLEARN["flavors"] | {"sklearn": {"pickled_model": "a\0b"}}}, "a path that is none"),
+        ({"flavors": SKLEARN["flavors"] | {"sklearn": {"pickled_model": ["model.pkl"]}}}, "a path that is none"),
+        ({"flavors": SKLEARN["flavors"] | {"sklearn": {"skops_trusted_types": 1}}}, "no list of texts"),
+        ("[" * 100_000, "cannot be read"),
         ({"flavors": SKLEARN["flavors"] | {"sklearn": {"serialization_format": "dill"}}}, "format is 'dill'"),
         (SKLEARN | {"signature": {"inputs": "{"}}, "inputs of its signature"),
         (SKLEARN | {"signature": {"inputs": "{}"}}, "not a list of columns"),
@@ -121,6 +132,20 @@ def test_only_pinned_well_known_libraries_are_harmless_to_install(tmp_path: Path
 def test_what_cannot_be_a_model_is_refused_with_the_reason(tmp_path: Path, head: Any, reason: str) -> None:
     with pytest.raises(MlModelError, match=reason):
         read_mlmodel(written(tmp_path / "m", head))
+
+
+def test_a_text_that_holds_itself_many_times_over_is_not_written_out(tmp_path: Path) -> None:
+    doubled = "".join(f"a{place}: &a{place} [*a{place - 1}, *a{place - 1}]\n" for place in range(1, 60))
+    head = "a0: &a0 [x, x]\n" + doubled + "flavors: {python_function: {loader_module: *a59}}\n"
+    assert read_mlmodel(written(tmp_path / "m", head)).loader_module is None
+
+
+def test_a_symbolic_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    folder = written(tmp_path / "m", SKLEARN, {})
+    (tmp_path / "elsewhere").write_text("")
+    (folder / "model.pkl").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(MlModelError, match="outside of its own"):
+        read_mlmodel(folder)
 
 
 def test_a_folder_without_the_file_is_no_model(tmp_path: Path) -> None:

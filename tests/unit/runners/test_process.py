@@ -65,6 +65,12 @@ def test_a_model_answers_from_its_process(start: Start, odd_model: Path) -> None
     assert process.process_id == first
 
 
+def test_the_file_that_was_checked_is_the_one_that_is_loaded(start: Start, odd_model: Path) -> None:
+    (odd_model / "model.pkl").rename(odd_model / "checked.pkl")
+    (odd_model / "model.pkl").write_bytes(b"another reader of YAML might find this one")
+    assert ask(start(odd_model, data="checked.pkl", **ODD), "hello") == ["HELLO"]
+
+
 @pytest.mark.parametrize(
     ("what", "how"),
     [
@@ -110,7 +116,7 @@ def test_a_caller_in_a_hurry_does_not_end_a_process_that_answers(start: Start, o
 
 
 def test_a_model_that_hoards_memory_costs_one_call(start: Start, odd_model: Path) -> None:
-    process = start(odd_model, memory_bytes=1_000_000_000, **ODD)
+    process = start(odd_model, RunnerPolicy(memory_bytes=1_000_000_000), **ODD)
     with pytest.raises(RunnerCrashedError, match=r"ran out of memory \(it may have 1,000 MB\)"):
         ask(process, "hoard")
     assert ask(process, "next") == ["NEXT"]

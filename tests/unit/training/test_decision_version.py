@@ -12,10 +12,10 @@ import pytest
 import skops.io
 import yaml
 
-from inference.compile import compile_model
+from compilation.compile import compile_model
+from compilation.parity import Proof
 from inference.frames import columns_from_frame
 from inference.loading import load_model
-from inference.parity import Proof
 from registry.digest import digest_folder
 from registry.errors import DigestMismatchError, GateRefusedError, ModelNotFoundError
 from registry.gate_record import GateRecord

@@ -10,10 +10,10 @@ import pytest
 import skops.io
 
 import training.artifact
+from compilation.parity import Proof
 from inference.errors import CompileError, ParityError
 from inference.frames import columns_from_frame
 from inference.loading import load_model
-from inference.parity import Proof
 from inference.signature import Task
 from registry.digest import digest_folder
 from registry.gate_record import GateRecord
