@@ -33,6 +33,7 @@ from monitoring.identifiers import new_request_id
 
 _log = logging.getLogger(__name__)
 _access_log = logging.getLogger("fairmind.access")
+_OVERLOAD_LOG_SECONDS: Final = 10.0
 _FORWARDED: Final = ("/api/v1/", "/metrics", "/bias_test")
 
 Handler = Callable[[Exchange], Awaitable[None]]
@@ -52,6 +53,7 @@ class FrontDoor:
         self._app, self._worker, self._companion, self._closed = app, worker, companion, closed
         self._max_in_flight, self._in_flight = worker.serving.max_in_flight, 0
         self._overloaded = OverloadedError(self._max_in_flight)
+        self._overload_noted_at = -_OVERLOAD_LOG_SECONDS
         self._logs_access = worker.serving.access_log
         if self._logs_access:
             _access_log.setLevel(logging.INFO)
@@ -140,6 +142,8 @@ class FrontDoor:
             cause = error.__cause__ or error
             places = "".join(traceback.format_tb(cause.__traceback__))
             _log.error("request %s: %s (%s)\n%s", exchange.request_id, code, type(cause).__name__, places)
+        elif code == "overloaded":
+            self._note_overload()
         elif status > 500 and not isinstance(error, NotReadyError):
             _log.warning("request %s: %s", exchange.request_id, code)
         content: Any = {"error": {"code": code, "message": message, "request_id": exchange.request_id}}
@@ -148,6 +152,13 @@ class FrontDoor:
             status, content = oip.status_of(status, code), {"error": message}
         self._worker.metrics.request(exchange.model, exchange.protocol, str(status))
         return status, orjson.dumps(content), headers
+
+    def _note_overload(self) -> None:
+        """Say that requests are refused, now and then: a line for each would cost more than answering it."""
+        now = time.monotonic()
+        if now - self._overload_noted_at > _OVERLOAD_LOG_SECONDS:
+            self._overload_noted_at = now
+            _log.warning("overloaded: requests are refused; fairmind_requests_total counts them")
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_started(message: Any) -> None:

@@ -134,6 +134,13 @@ class HotProtocol(HttpToolsProtocol):
         self._between_requests = True
         super().on_message_complete()
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's says None, asyncio takes either
+        """Return whether the connection stays open: who has said all there is to say may wait for the answer."""
+        if self._answering is None or self.scheme == "https":  # TLS knows no half of a connection
+            return False
+        self._ends_after_answer = True
+        return True
+
     def shutdown(self) -> None:
         """End the connection once what is under way is answered."""
         if self._answering is not None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import ref
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -164,9 +165,10 @@ class Batcher:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = deadline
-        self._timer = loop.call_later(max(0.0, deadline - now), self._expire)
+        # A weak reference: a version that is let go must not stay in memory until a deadline long met has come.
+        self._timer = loop.call_later(max(0.0, deadline - now), _expire, ref(self))
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
         """Give up the requests whose deadline has passed, and wait for the next deadline."""
         self._timer = None
         now = time.perf_counter()
@@ -199,7 +201,13 @@ class Batcher:
             loop.call_soon(self._flush)
             return
         self._running, self._busy_until = batch, now + expected
-        work = loop.run_in_executor(self._executor, _run, self.model, batch, expected)
+        try:
+            work = loop.run_in_executor(self._executor, _run, self.model, batch, expected)
+        except RuntimeError:  # it is shut down: nobody, and no drain, is to wait for what will not come
+            self._running, self._busy_until = [], 0.0
+            self._answer(batch, _Outcomes([DrainingError()] * len(batch), 0.0))
+            loop.call_soon(self._flush)
+            return
         work.add_done_callback(lambda done: self._on_thread_done(batch, done))
 
     def _on_thread_done(self, batch: list[_Request], done: asyncio.Future[_Outcomes]) -> None:
@@ -244,6 +252,12 @@ class Batcher:
                 failure = ModelFailedError(self.name, self.version)
                 failure.__cause__ = result
                 request.future.set_exception(failure)
+
+
+def _expire(reference: ref[Batcher]) -> None:
+    batcher = reference()
+    if batcher is not None:
+        batcher.expire()
 
 
 @dataclass(slots=True)

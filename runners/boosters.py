@@ -32,6 +32,7 @@ from runners.mlmodel import MlModel
 from runners.policy import RunnerPolicy
 from runners.preparation import FAIRMIND_FOLDER
 from runners.rows import Rows, write_profile
+from runners.runtime import RunnerRuntime
 
 BOOSTERS: Final = frozenset({"xgboost", "lightgbm"})
 
@@ -57,7 +58,7 @@ def compile_booster(
     served = load_runner(prepared, policy)
     try:
         signature = _typed(served.signature)
-        graph = _graph(model, signature)
+        graph = _graph(model, served, signature)
         if graph.features != len(signature.columns):
             raise CompileError(model.flavour, f"it has {graph.features} features, {len(signature.columns)} columns")
         runtime = OnnxRuntime(
@@ -117,14 +118,12 @@ def _typed(signature: Signature) -> Signature:
     return signature.model_copy(update={"columns": tuple(map(typed, signature.columns))})
 
 
-def _graph(model: MlModel, signature: Signature) -> TreeGraph:
+def _graph(model: MlModel, served: ServedModel, signature: Signature) -> TreeGraph:
     if model.data is None:
         raise CompileError(model.flavour, "its model file is not named")
     path = model.folder / model.data
     if model.flavour == "lightgbm":
-        if path.suffix == ".pkl":
-            raise CompileError("LightGBM", "its model is a pickle, which is opened in its runner only")
-        graph = lightgbm_graph(path.read_text(encoding="utf-8"))
+        graph = lightgbm_graph(_lightgbm_text(path, served))
     else:
         content = path.read_bytes()
         graph = xgboost_graph(content, iterations=_iterations(content) if signature.classes else None)
@@ -133,6 +132,16 @@ def _graph(model: MlModel, signature: Signature) -> TreeGraph:
     if graph.classes != len(signature.classes):
         raise CompileError(model.flavour, "its answer is a probability for each class, without their labels")
     return graph
+
+
+def _lightgbm_text(path: Path, served: ServedModel) -> str:
+    """Return LightGBM's text: the file, or, where that is a Python object, what the runner that opens it says."""
+    if path.suffix != ".lgb" and isinstance(served.runtime, RunnerRuntime):
+        return served.runtime.export()
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise CompileError("LightGBM", f"its {path.name} cannot be read") from error
 
 
 def _iterations(content: bytes) -> int | None:

@@ -57,6 +57,8 @@ def main() -> None:
                 answer: tuple[dict[str, Any], list[Any]] = {"ready": True}, []
             elif header["op"] == "describe":
                 answer = model.describe(), []
+            elif header["op"] == "export":
+                answer = {"text": model.export()}, []
             else:
                 answer = model.answer(header, payload)
         except BaseException as error:  # whatever a model does, its caller hears of it

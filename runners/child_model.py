@@ -87,6 +87,10 @@ class ChildModel:
             "libraries": _libraries(),
         }
 
+    def export(self) -> str:
+        """Return LightGBM's own text of the model: its trees, where they are stored inside something else."""
+        return str(getattr(self.model, "booster_", self.model).model_to_string())
+
     def _predict(self, table: Any, params: dict[str, Any] | None) -> Any:
         if self.flavour == "python_function" and self._accepts_params and params:
             return self.model.predict(table, params=params)

@@ -63,6 +63,13 @@ class RunnerRuntime:
             raise RunnerAnswerError("it is damaged") from error
         return Scores(values=self._join(outputs, rows))
 
+    def export(self) -> str:
+        """Return the text in which the model's own library writes it; raises what `RunnerProcess.call` raises."""
+        told, _ = self.process.call({"op": "export"}, [], seconds=None)
+        if not isinstance(told.get("text"), str):
+            raise RunnerAnswerError("it is no text")
+        return str(told["text"])
+
     def close(self) -> None:
         """End the model's process."""
         self.process.close()

@@ -15,9 +15,9 @@ class RunnerSpecification(BaseModel):
 
     Paths are absolute; `code_paths` are relative to the model folder and come first on the child's `sys.path`.
     `inputs` and `params` are MLflow's own descriptions (the JSON of ColSpec, TensorSpec and ParamSpec), None where
-    the model has no such signature. `serialization` and `trusted_types` are of the scikit-learn flavour, `data` is
-    its model file, checked to lie within the folder. `runs_code` says whether loading it runs what came with it; that is
-    looked at again before it is served, for a registry may be trusted no longer.
+    the model has no such signature. `serialization` and `trusted_types` are of the scikit-learn flavour. `data` is
+    the model's file, checked to lie within the folder. `runs_code` says whether loading it runs what came with it;
+    it is looked at again before each use, because a registry that was trusted may be trusted no longer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

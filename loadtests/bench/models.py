@@ -26,7 +26,7 @@ HOME: Final = BUILD / "home"
 MANY_COLUMNS: Final = (10, 50, 100, 500)
 _TABLES: Final = BUILD / "tables"
 _DONE: Final = "trained.json"
-_DECIDING: Final = ("inference", "training")
+_DECIDING: Final = ("compilation", "inference", "training")
 """The packages whose code decides what is stored with a version: when one changes, models are trained again."""
 
 Say = Callable[[str], None]

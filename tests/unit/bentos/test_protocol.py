@@ -352,3 +352,16 @@ def test_clients_that_take_no_answers_do_not_keep_the_others_out(
             assert 200 in statuses, "there is room for others"
 
     site(scenario)
+
+
+def test_a_client_that_has_said_all_it_has_to_gets_its_answer(site: Any, credit: Any) -> None:
+    async def scenario(site: Site) -> None:
+        reader, writer = await site.connect()
+        writer.write(request({"instances": credit.instances(1)}))
+        writer.write_eof()
+        status, headers, _ = await read_answer(reader)
+        assert (status, headers["connection"]) == (200, "close")
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+    site(scenario)

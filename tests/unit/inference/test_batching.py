@@ -299,3 +299,75 @@ def test_one_slow_call_does_not_have_the_next_requests_refused_for_ever() -> Non
         assert [answer.prediction.tolist() for answer in answers] == [[2.0]] * 200
 
     run(scenario)
+
+
+def test_parameters_that_only_python_takes_for_equal_never_share_a_call() -> None:
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        model = Elsewhere()
+        queue = batcher(model, executor)
+        factors = [{"factor": 1}, {"factor": True}, {"factor": 1.0}, {"factor": 1.0}]
+        await asyncio.gather(*(queue.predict(x(1), 1, params=params) for params in factors))
+        seen = [(type(params["factor"]), len(values)) for values, params in model.calls if params is not None]
+        assert seen == [(int, 1), (bool, 1), (float, 2)]
+
+    run(scenario)
+
+
+def test_those_given_up_meanwhile_are_not_run_again_after_a_batch_that_failed() -> None:
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        model = Elsewhere(hangs_on=3.0)
+        queue = batcher(model, executor)
+        deadline = time.perf_counter() + 1.0
+        culprit = asyncio.create_task(queue.predict(x(3), 1, deadline))
+        left = [asyncio.create_task(queue.predict(x(7), 1, deadline)) for _ in range(5)]
+        stays = asyncio.create_task(queue.predict(x(1), 1, deadline))
+        await asyncio.sleep(0.05)  # the batch is under way, and hangs
+        for task in left:
+            task.cancel()
+        assert (await stays).prediction.tolist() == [2.0]
+        with pytest.raises(ModelTimeoutError):
+            await culprit
+        assert [7.0] not in [values for values, _ in model.calls]
+
+    run(scenario)
+
+
+def test_a_queue_whose_requests_were_all_given_up_is_told_of_as_empty() -> None:
+    class Depth(SilentObserver):
+        rows = -1
+
+        def queue_changed(self, rows: int) -> None:
+            self.rows = rows
+
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        depth = Depth()
+        queue = Batcher(
+            ServedModel(SIGNATURE, Decision(), Doubler(0.05)),
+            name="doubler",
+            version="1",
+            policy=BatchingPolicy(max_batch_rows=1),
+            cost=CostModel(fixed=0.05, per_row=1e-9),
+            executor=executor,
+            observer=depth,
+        )
+        tasks = [asyncio.create_task(queue.predict(x(i), 1)) for i in range(4)]
+        await asyncio.sleep(0.01)
+        assert depth.rows == 3
+        for task in tasks[1:]:
+            task.cancel()
+        await tasks[0]
+        await queue.drain()
+        assert depth.rows == 0
+
+    run(scenario)
+
+
+def test_nobody_waits_for_a_thread_that_is_shut_down() -> None:
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        queue = batcher(Doubler(0.01), executor)
+        executor.shutdown()
+        with pytest.raises(DrainingError):
+            await asyncio.wait_for(queue.predict(x(1), 1), 5)
+        await asyncio.wait_for(queue.drain(), 5)
+
+    run(scenario)

@@ -111,6 +111,12 @@ def test_positions_come_back_with_or_without_gaps(positions: list[int]) -> None:
     assert plain_positions(line, len(positions)) == positions
 
 
+def test_a_range_with_gaps_keeps_them() -> None:
+    positions = range(3, 3 + 2 * ROWS, 2)
+    told = orjson.loads(orjson.dumps(bulk_positions(positions)))
+    assert plain_positions(told, ROWS) == list(positions)
+
+
 def test_what_is_no_array_of_numbers_stays_as_it_is() -> None:
     texts = np.array(["a", "b"], dtype=object)
     assert bulk_values(texts) is texts

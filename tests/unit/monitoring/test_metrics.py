@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import orjson
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring.exposition import StateMetrics, exposition
-from monitoring.metrics import prune_metrics
+from monitoring.metrics import BATCH_ROWS, QUEUE_DEPTH, ServingMetrics, process_metrics, prune_metrics
 
 WORKER = """
 import pathlib, sys
@@ -76,3 +80,63 @@ def test_folders_of_dead_deployments_are_removed_and_no_others(tmp_path: Path) -
     assert sorted(tmp_path.iterdir()) == sorted([own, *others])
     prune_metrics(tmp_path, others[0])
     assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+def test_a_process_id_that_is_given_again_brings_no_queue_back(tmp_path: Path) -> None:
+    before = ServingMetrics(tmp_path / f"{os.getpid()}-1.json")
+    before.for_model("credit").queue_changed(500)
+    before.logged("spooled", 7)
+    before.save()
+    now = process_metrics(tmp_path)
+    now.for_model("credit").queue_changed(2)
+    now.save()
+    found = samples(tmp_path)
+    assert found["fairmind_queue_depth"] == 2
+    assert found["fairmind_prediction_log_rows_total"] == 7
+
+
+def test_the_queues_of_the_versions_of_a_model_add_up() -> None:
+    metrics = ServingMetrics()
+    champion, challenger = metrics.for_model("credit"), metrics.for_model("credit")
+    champion.queue_changed(40)
+    challenger.queue_changed(2)
+    challenger.queue_changed(0)
+    assert metrics.value(QUEUE_DEPTH, "credit") == 40
+    champion.queue_changed(0)
+    assert metrics.value(QUEUE_DEPTH, "credit") == 0
+
+
+def test_what_another_release_counted_in_other_buckets_does_not_stop_the_rest(tmp_path: Path) -> None:
+    histograms = [[BATCH_ROWS, "credit", [1, 2], 3.0], ["fairmind_gone", "credit", [1], 1.0]]
+    counters = [["fairmind_prediction_log_rows", "spooled", 7]]
+    content = {"counter": counters, "gauge": [], "histogram": histograms}
+    (tmp_path / "1-1.json").write_bytes(orjson.dumps(content))
+    metrics = process_metrics(tmp_path)
+    metrics.for_model("credit").batch_ran(3, 0.1)
+    metrics.save()
+    found = samples(tmp_path)
+    assert found["fairmind_prediction_log_rows_total"] == 7
+    assert found["fairmind_batch_rows_count"] == 1
+
+
+def test_a_disk_that_refuses_is_said_once_and_nobody_is_served_worse(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "metrics"
+    metrics = process_metrics(folder)
+    metrics.logged("spooled", 1)
+    metrics.save()
+    shutil.rmtree(folder)  # taken for a dead deployment's
+    metrics.logged("spooled", 1)
+    metrics.save()
+    assert samples(folder)["fairmind_prediction_log_rows_total"] == 2
+    shutil.rmtree(folder)
+    folder.touch()  # no folder can be made there
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            metrics.logged("spooled", 1)
+            metrics.save()
+    assert len(caplog.records) == 1
+    folder.unlink()
+    metrics.save()
+    assert samples(folder)["fairmind_prediction_log_rows_total"] == 5
