@@ -33,6 +33,7 @@ from monitoring.identifiers import new_request_id
 
 _log = logging.getLogger(__name__)
 _access_log = logging.getLogger("fairmind.access")
+_ID: Final = b"{request_id}"
 _OVERLOAD_LOG_SECONDS: Final = 10.0
 _FORWARDED: Final = ("/api/v1/", "/metrics", "/bias_test")
 
@@ -52,7 +53,9 @@ class FrontDoor:
     def __init__(self, app: App, worker: Worker, companion: Companion, *, closed: bool) -> None:
         self._app, self._worker, self._companion, self._closed = app, worker, companion, closed
         self._max_in_flight, self._in_flight = worker.serving.max_in_flight, 0
-        self._overloaded = OverloadedError(self._max_in_flight)
+        # Made once: what is refused under overload must cost next to nothing.
+        self._overload = _overload(self._max_in_flight, predict.PROTOCOL)
+        self._oip_overload = _overload(self._max_in_flight, oip.PROTOCOL)
         self._overload_noted_at = -_OVERLOAD_LOG_SECONDS
         self._logs_access = worker.serving.access_log
         if self._logs_access:
@@ -103,8 +106,14 @@ class FrontDoor:
 
     def overload(self, exchange: Exchange) -> tuple[int, bytes, Headers]:
         """Return the refusal of a prediction request for which there was no room: status, body, headers."""
-        exchange.protocol = predict.PROTOCOL if exchange.path == "/predict" else oip.PROTOCOL
-        return self._refusal(self._overloaded, exchange)
+        self._note_overload()
+        if exchange.path == "/predict":
+            exchange.protocol, refusal = predict.PROTOCOL, self._overload
+        else:
+            exchange.protocol, refusal = oip.PROTOCOL, self._oip_overload
+        status, body, headers = refusal
+        self._worker.metrics.request(exchange.model, exchange.protocol, str(status))
+        return status, body.replace(_ID, exchange.request_id.encode()), headers
 
     async def _answer(self, handler: Handler, exchange: Exchange) -> None:
         try:
@@ -146,12 +155,10 @@ class FrontDoor:
             self._note_overload()
         elif status > 500 and not isinstance(error, NotReadyError):
             _log.warning("request %s: %s", exchange.request_id, code)
-        content: Any = {"error": {"code": code, "message": message, "request_id": exchange.request_id}}
         headers = extra_headers(error, status)
-        if exchange.protocol == oip.PROTOCOL:
-            status, content = oip.status_of(status, code), {"error": message}
+        status, body = _said(exchange.protocol, status, code, message, exchange.request_id)
         self._worker.metrics.request(exchange.model, exchange.protocol, str(status))
-        return status, orjson.dumps(content), headers
+        return status, body, headers
 
     def _note_overload(self) -> None:
         """Say that requests are refused, now and then: a line for each would cost more than answering it."""
@@ -170,6 +177,20 @@ class FrontDoor:
                 await self._companion.close()
 
         await self._app(scope, receive, send_started)
+
+
+def _said(protocol: str, status: int, code: str, message: str, request_id: str) -> tuple[int, bytes]:
+    """Return status and body of an error, in the shape of the protocol."""
+    if protocol == oip.PROTOCOL:
+        return oip.status_of(status, code), orjson.dumps({"error": message})
+    return status, orjson.dumps({"error": {"code": code, "message": message, "request_id": request_id}})
+
+
+def _overload(limit: int, protocol: str) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """Return the refusal of a request too many, with `_ID` where its id belongs."""
+    error = OverloadedError(limit)
+    status, code, message = describe(error)
+    return *_said(protocol, status, code, message, _ID.decode()), extra_headers(error, status)
 
 
 def predicts(path: str) -> bool:

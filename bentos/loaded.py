@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import gc
 import logging
 import time
@@ -31,6 +33,9 @@ _RETRY_SECONDS = 30.0
 _GRACE_SECONDS = 60.0
 _YOUNG_OBJECTS: Final = 20_000
 """Objects made before the collector looks at the young ones; those of a request die by themselves."""
+
+# glibc's; other allocators have none and return by themselves what they freed.
+_trim: Final = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 Key = tuple[str, str, str | None]
 
@@ -120,7 +125,7 @@ class LoadedVersions:
         for key in set(self._failed) - keys:
             del self._failed[key]
         if dropped:
-            tidy_heap()
+            self._tidy()
 
     async def settle(self) -> None:
         """Return when no load is under way."""
@@ -162,10 +167,26 @@ class LoadedVersions:
                 observer=self._metrics.for_model(model),
             )
             self._loaded[key] = _Loaded(batcher, own)
-            tidy_heap()
+            self._tidy()
         finally:
             del self._loading[key]
         self._changed()
+
+    def _tidy(self) -> None:
+        tidy_heap()
+
+        def give_back() -> None:
+            with contextlib.suppress(RuntimeError):  # closed by now
+                self._loader.submit(give_back_memory)
+
+        # Once the callers have let go of what was dropped, and beside the loop: it takes milliseconds.
+        asyncio.get_running_loop().call_soon(give_back)
+
+
+def give_back_memory() -> None:
+    """Return to the system what was freed: loading takes several times what stays, and the allocator keeps it."""
+    if _trim is not None:
+        _trim(0)
 
 
 def tidy_heap() -> None:

@@ -7,6 +7,7 @@ decides the variant travels as the request parameter `unit` or in the header `X-
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as library_version
@@ -23,9 +24,12 @@ from bentos.oip_tensors import (
     encode_outputs,
     parse_inputs,
     parse_outputs,
+    plain_row,
 )
 from bentos.served import Served, Target
 from bentos.wire import Exchange
+from inference.columns import columns_from_rows
+from inference.errors import SignatureMismatchError
 from inference.runtime import Columns
 from inference.signature import Signature
 from inference.tensors import Tensor, columns_from_tensors, rows_in
@@ -93,8 +97,9 @@ async def infer(
     """
     if type(body) is not dict or type(body.get("inputs")) is not list or not body["inputs"]:
         raise MalformedRequestError("the body must be an object with a non-empty list 'inputs'")
-    tensors = parse_inputs(body["inputs"], raw)
-    rows = rows_in(tensors)
+    row = plain_row(body["inputs"]) if not raw else None
+    tensors = parse_inputs(body["inputs"], raw) if row is None else []
+    rows = rows_in(tensors) if row is None else 1
     plane.check_rows(rows)  # a shape like [2**40, 0] is any number of rows without a value
     parameters = body.get("parameters") or {}
     if type(parameters) is not dict:
@@ -108,8 +113,12 @@ async def infer(
     wanted = parse_outputs(body.get("outputs"), parameters)
 
     def decode(signature: Signature, _positions: Sequence[int] | None) -> tuple[Columns, Features]:
-        columns = columns_from_tensors(tensors, signature)
-        return columns, _features(tensors, columns, rows)
+        if row is not None:
+            with contextlib.suppress(SignatureMismatchError):  # said in the words of tensors below
+                return columns_from_rows([row], signature), [row]
+        sent = tensors or parse_inputs(body["inputs"], raw)
+        columns = columns_from_tensors(sent, signature)
+        return columns, _features(sent, columns, rows)
 
     request = Request(
         id=exchange.request_id,

@@ -29,6 +29,7 @@ from inference.tensors import (
 
 HEADER_LENGTH: Final = b"inference-header-content-length"
 PREDICTION, PROBABILITIES = "prediction", "probabilities"
+_PLAIN: Final = frozenset({("BYTES", str), ("FP64", float), ("INT64", int), ("BOOL", bool)})
 _MAX_TEXT: Final = 200
 _MAX_DIGITS: Final = 18
 _NOTHING: Final = memoryview(b"")
@@ -57,6 +58,27 @@ def split_body(body: bytes, header_length: bytes | None) -> tuple[Any, memoryvie
             "the header Inference-Header-Content-Length must be the number of bytes of the JSON at the body's start"
         )
     return parse_json(body[:length]), memoryview(body)[length:]
+
+
+def plain_row(inputs: Sequence[Any]) -> dict[str, Any] | None:
+    """Return the row that inputs of one JSON value each make, None where any of them is anything else.
+
+    It is what most clients send, and costs a fifth of what tensors cost. Whatever is unusual, wrong or to be cast
+    is left to `parse_inputs`.
+    """
+    row: dict[str, Any] = {}
+    try:
+        for tensor in inputs:
+            data, shape = tensor["data"], tensor["shape"]
+            if len(tensor) != 4 or type(data) is not list or shape != [1] or type(shape[0]) is not int:
+                return None
+            (value,) = data
+            if (tensor["datatype"], type(value)) not in _PLAIN:
+                return None
+            row[tensor["name"]] = value
+    except (KeyError, TypeError, ValueError):
+        return None
+    return row if len(row) == len(inputs) else None
 
 
 def parse_inputs(inputs: Sequence[Any], raw: bytes | memoryview = b"") -> list[Tensor]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import SignatureMismatchError
 from inference.raw_texts import raw_from_texts
+
+_SMALL: Final = 16
 
 
 def json_tensor(name: str, values: NDArray[Any]) -> dict[str, Any]:
@@ -20,7 +22,8 @@ def json_tensor(name: str, values: NDArray[Any]) -> dict[str, Any]:
     """
     datatype, array = _plain(values)
     flat = array.reshape(-1)
-    data: Any = flat.tolist() if flat.dtype.kind == "O" else np.ascontiguousarray(flat)
+    is_small = flat.size <= _SMALL  # a list is quicker than an array that an encoder has to take apart
+    data: Any = flat.tolist() if is_small or flat.dtype.kind == "O" else np.ascontiguousarray(flat)
     return {"name": name, "datatype": datatype, "shape": list(values.shape), "data": data}
 
 

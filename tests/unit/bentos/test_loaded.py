@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import weakref
 from typing import Any
 
@@ -48,7 +49,8 @@ def test_what_is_let_go_is_freed_and_still_answers_who_holds_it(credit: Any) -> 
         batcher = await load(held, version)
         held.keep_only([], [])
         columns = {"age": [30.0], "amount": [1000.0], "job": ["nurse"]}
-        answer = await batcher.predict(*columns_from_lists(columns, batcher.model.signature))
+        in_a_minute = time.perf_counter() + 60  # a deadline that has been met keeps nothing
+        answer = await batcher.predict(*columns_from_lists(columns, batcher.model.signature), in_a_minute)
         assert len(answer.prediction) == 1
         await batcher.drain()
         gone = weakref.ref(batcher)
