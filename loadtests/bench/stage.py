@@ -33,8 +33,8 @@ _PATIENCE_SECONDS: Final = 180.0
 class Effort:
     """How long is measured: repeats of `seconds`, and `long_seconds` for what must show itself over time."""
 
-    repeats: int = 5
-    seconds: float = 3.0
+    repeats: int = 3
+    seconds: float = 2.0
     long_seconds: float = 30.0
     connections: int = 32
 

@@ -22,6 +22,8 @@ from registry.mlflow_registry import MlflowRegistry
 from registry.store import embedded_tracking_uri
 from tests.fakes.strangers import Stranger, log
 
+pytestmark = pytest.mark.long
+
 SETTINGS = {"FAIRMIND_REGISTRY_POLL_SECONDS": "0.5", "FAIRMIND_BENTOS_IDLE_VERSIONS": "0"}
 
 
