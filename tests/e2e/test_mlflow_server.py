@@ -18,7 +18,7 @@ from cli.children import answers, free_port, running, wait_until
 from registry.mlflow_registry import MlflowRegistry
 from tests.fakes.strangers import Stranger, log, pipeline_with_text
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 AWAY_SECONDS = 6.0
 
