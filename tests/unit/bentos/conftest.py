@@ -37,6 +37,7 @@ from registry.settings import RegistrySettings
 from registry.versions import DIGEST_TAG
 from rollout.serving_state import ServedVersion, ServingFile, ServingState, write_file
 from tests.fakes.registry import FakeRegistry
+from tests.unit.bentos.strict_model import Strict, save_strict
 
 
 @dataclass(frozen=True)
@@ -233,3 +234,14 @@ def api(companion: Companion, tmp_path: Path) -> Api:
             return await client.request(method, path, **request)
 
     return lambda method, path, **request: asyncio.run(ask(method, path, **request))
+
+
+@pytest.fixture(scope="session")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Strict:
+    return save_strict(tmp_path_factory.mktemp("strict"))
+
+
+@pytest.fixture
+def serving(service: Service, strict: Strict) -> Any:
+    """A worker that serves models which forgive nothing."""
+    return strict.served_by(service)

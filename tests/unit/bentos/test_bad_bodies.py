@@ -17,25 +17,12 @@ from tests.unit.bentos.strict_model import (
     LENGTH,
     PREDICT,
     SECRET,
-    Strict,
     binary_body,
     logged,
     rows_body,
     said,
-    save_strict,
     tensors_body,
 )
-
-
-@pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Strict:
-    return save_strict(tmp_path_factory.mktemp("strict"))
-
-
-@pytest.fixture
-def serving(service: Any, strict: Strict) -> Any:
-    return strict.served_by(service)
-
 
 # ---- raw bytes that are not what they say ----
 

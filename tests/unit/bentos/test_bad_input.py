@@ -15,25 +15,13 @@ from tests.unit.bentos.strict_model import (
     INFER,
     PREDICT,
     SECRET,
-    Strict,
     binary_body,
     logged,
     raw_of,
     rows_body,
     said,
-    save_strict,
     tensors_body,
 )
-
-
-@pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Strict:
-    return save_strict(tmp_path_factory.mktemp("strict"))
-
-
-@pytest.fixture
-def serving(service: Any, strict: Strict) -> Any:
-    return strict.served_by(service)
 
 
 def test_what_is_good_is_answered(serving: Any) -> None:

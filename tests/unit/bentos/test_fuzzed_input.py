@@ -22,23 +22,10 @@ from tests.unit.bentos.strict_model import (
     LENGTH,
     PREDICT,
     SECRET,
-    Strict,
     binary_body,
     rows_body,
     said,
-    save_strict,
 )
-
-
-@pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Strict:
-    return save_strict(tmp_path_factory.mktemp("strict"))
-
-
-@pytest.fixture
-def serving(service: Any, strict: Strict) -> Any:
-    return strict.served_by(service)
-
 
 Ask = Callable[[str, bytes, dict[str, str]], httpx.Response]
 FUZZ = settings(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from inference.errors import CompileError
 from inference.onnx_output import OnnxOutput
 from inference.onnx_runtime import OnnxRuntime
 from inference.preprocessing import NumberBlock
+from tests.debian import install_libgomp
 
 PROGRAM = Path(__file__).with_name("booster_training.py")
 NAN = float("nan")
@@ -279,15 +279,3 @@ def test_lightgbm_predicts_the_same(tmp_path: Path) -> None:
         got = answers(graph, rows)
         truth = np.load(path.with_suffix(".npy"))
         np.testing.assert_allclose(got[:, 1] if graph.classes == 2 else got, truth, rtol=1e-13, atol=1e-14)
-
-
-def install_libgomp() -> None:
-    """LightGBM's wheel brings no OpenMP library along: it needs the system's."""
-    known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
-    if "libgomp.so.1" in known:
-        return
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        pytest.fail("LightGBM needs libgomp.so.1: run `apt-get install libgomp1` as root, then this test again")
-    subprocess.run([apt, "update", "--quiet"], check=True)
-    subprocess.run([apt, "install", "--yes", "--quiet", "libgomp1"], check=True)

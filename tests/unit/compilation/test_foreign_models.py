@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
+from tests.debian import install_libgomp
+
 PROGRAM = Path(__file__).with_name("foreign_models.py")
 ROOT = Path(__file__).resolve().parents[3]
 COMPILER = ("treelite>=4.8", "onnx>=1.20", "skl2onnx>=1.20", "onnxruntime>=1.24", "pydantic>=2.12")
@@ -20,7 +22,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 def compiled(group: str, folder: Path, *packages: str) -> dict[str, dict]:
     """Return what is said of each model that is compiled beside those packages."""
-    shutil.copytree(ROOT / "inference", folder / "inference")
+    for package in ("compilation", "inference"):
+        shutil.copytree(ROOT / package, folder / package)
     command = [find_uv_bin(), "run", "--no-project", "--isolated", "--python", sys.executable]
     for package in (*COMPILER, *packages):
         command += ["--with", package]
@@ -66,8 +69,6 @@ def test_models_of_xgboost_behind_preprocessing_are_compiled(tmp_path: Path) -> 
 
 
 def test_models_of_lightgbm_behind_preprocessing_are_compiled(tmp_path: Path) -> None:
-    from tests.unit.inference.test_booster_trees import install_libgomp
-
     install_libgomp()
     said = compiled("lightgbm", tmp_path, "lightgbm==4.6.0", "scikit-learn==1.7.2", "pandas==2.3.3")
     assert {line.get("error") for line in said.values()} == {None}
