@@ -18,7 +18,7 @@ from assessment.request import BiasTestRequest, Label
 from assessment.result import BiasTestResult
 from assessment.traffic import assess_traffic
 from bentos.companion import Companion
-from bentos.errors import AmbiguousModelError, InvalidRequestError, ModelNotServedError
+from bentos.errors import AmbiguousModelError, InvalidRequestError, ModelNotServedError, NotReadyError
 from fairness.gate import BiasPolicy
 from inference.columns import columns_from_rows
 from inference.loading import SIGNATURE_FILE, load_model
@@ -80,6 +80,7 @@ class BiasTests:
             InvalidRequestError: A field is missing, unknown or of another type; says which.
             AssessmentError: The rows cannot be tested.
             ModelNotServedError: The model or version is not there.
+            NotReadyError: The version has to be prepared first, which was begun; or it cannot be: says why.
         """
         # Clients built from the schema send every argument, those left out as null.
         given = {key: value for key, value in body.items() if value is not None}
@@ -164,14 +165,17 @@ class BiasTests:
         return ServedVersion(version=found.version, digest=found.digest)
 
     def _folder(self, name: str, version: ServedVersion) -> Path:
-        """Return where the version is loaded from: as the workers do, else its own files."""
+        """Return where the version is loaded from: as the workers do, or as they would."""
         folder = self._companion.folders.find(name, version)
-        if folder is None:
-            folder = self._companion.cache.find(name, version.version, version.digest)
-        if folder is None:
-            found = self._companion.registry.find(Reference(name, version=version.version))
-            folder = self._companion.cache.fetch(self._companion.registry, found)
-        return folder
+        if folder is not None:
+            return folder
+        located = self._companion.folders.obtain_other(name, version)
+        if located.folder is None:
+            raise NotReadyError(
+                f"{name}/{version.version} was made elsewhere and serves nobody: it has to be prepared before it "
+                f"can be tested, which was begun ({located.problem}); ask again"
+            )
+        return located.folder
 
     @contextmanager
     def _model(self, name: str, version: ServedVersion) -> Iterator[ServedModel]:

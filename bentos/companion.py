@@ -27,6 +27,7 @@ from database.home import Home
 from monitoring.metrics import ServingMetrics
 from monitoring.shipper import Shipper
 from registry.errors import RegistryError
+from registry.incoming import sweep
 from registry.model_cache import ModelCache
 from registry.registry import Registry
 from registry.wanted import WantedModels, parse_wanted
@@ -114,6 +115,8 @@ class Companion:
                 self._stop.wait(_LOCK_SECONDS)
                 continue
             self._lock = lock
+            for folder in (self.home.models, self.home.prepared, self.home.compiled):
+                sweep(folder)
             for thread in self._threads:
                 thread.start()
             return

@@ -21,7 +21,7 @@ from bentos.errors import TooLargeError
 from bentos.served import Target, Variant, find
 from bentos.worker import Worker
 from inference.errors import EmptyBatchError
-from inference.runtime import Columns
+from inference.runtime import EncodedColumns
 from inference.served_model import Predictions
 from inference.signature import Signature, Task
 from monitoring.errors import LogUnavailableError, SpoolFullError
@@ -30,8 +30,8 @@ from rollout.assignment import Cohort
 
 Value = TypeVar("Value")
 Values = list[Any] | NDArray[Any]
-Features = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Mapping[str, NDArray[Any]]
-Decode = Callable[[Signature, Sequence[int] | None], tuple[Columns, Features]]
+Features = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | EncodedColumns
+Decode = Callable[[Signature, Sequence[int] | None], tuple[EncodedColumns, Features]]
 """Returns the columns of the rows at some positions (None: all), and the same rows in a form to be logged."""
 
 
@@ -180,13 +180,16 @@ class DataPlane:
         """Return what stands for each unit in the log, the same for all spellings that assignment takes for one."""
         if units is None:
             return None
-        key = self._worker.unit_key
-        hashes: dict[str | None, str | None] = {None: None}
-        for unit in units:
-            if unit is not None and unit not in hashes:
-                text = unit if unit.isascii() else unicodedata.normalize("NFC", unit)
-                hashes[unit] = blake2b(text.encode(), key=key, digest_size=16).hexdigest()
+        if _are_one(units):
+            return [self._unit_hash(units[0])] * len(units)
+        hashes = {unit: self._unit_hash(unit) for unit in set(units)}
         return [hashes[unit] for unit in units]
+
+    def _unit_hash(self, unit: str | None) -> str | None:
+        if unit is None:
+            return None
+        text = unit if unit.isascii() else unicodedata.normalize("NFC", unit)
+        return blake2b(text.encode(), key=self._worker.unit_key, digest_size=16).hexdigest()
 
     def _count(self, target: Target, request: Request, parts: Sequence[Part]) -> None:
         metrics, model = self._worker.metrics, target.served.model
@@ -205,9 +208,9 @@ def _assign(
     served = target.served
     if request.units is None or not served.splits:
         return [(served.champion, None)], None
-    if request.rows == 1:
+    if _are_one(request.units):
         variant, one = served.assign(request.units[0])
-        return [(variant, None)], [one]
+        return [(variant, None)], [one] * request.rows
     assigned = {unit: served.assign(unit) for unit in set(request.units)}
     cohorts = [assigned[unit][1] for unit in request.units]
     variants = [assigned[unit][0] for unit in request.units]
@@ -218,6 +221,11 @@ def _assign(
     for position, variant in enumerate(variants):
         positions.setdefault(variant.name, []).append(position)
     return [(by_name[name], found) for name, found in positions.items()], cohorts
+
+
+def _are_one(units: Sequence[str | None]) -> bool:
+    """Return whether all rows are one unit's, as those of a tensor request are."""
+    return units[0] == units[-1] and units.count(units[0]) == len(units)
 
 
 def _take(values: Sequence[Value] | None, positions: Sequence[int], rows: int) -> Sequence[Value] | None:

@@ -13,6 +13,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from inference.batching import Batcher, BatchingPolicy
 from inference.cost import CostModel, measure
 from inference.loading import load_model
-from inference.runtime import Columns, RemoteRuntime
+from inference.runtime import Columns, RemoteRuntime, Runtime
 from inference.served_model import ServedModel
 from inference.signature import ColumnType, Signature
 from monitoring.metrics import ServingMetrics
@@ -118,6 +119,7 @@ class LoadedVersions:
         for key in dropped:
             del self._idle[key]
             loaded = self._loaded.pop(key)
+            self._give_back_once_gone(loaded.batcher.model.runtime)
             if loaded.own_thread is not None:
                 retiring = asyncio.create_task(_retire(loaded, after=_GRACE_SECONDS))
                 self._retiring.add(retiring)
@@ -125,7 +127,7 @@ class LoadedVersions:
         for key in set(self._failed) - keys:
             del self._failed[key]
         if dropped:
-            self._tidy()
+            tidy_heap()
 
     async def settle(self) -> None:
         """Return when no load is under way."""
@@ -167,20 +169,25 @@ class LoadedVersions:
                 observer=self._metrics.for_model(model),
             )
             self._loaded[key] = _Loaded(batcher, own)
-            self._tidy()
+            tidy_heap()
+            self._give_back()
         finally:
             del self._loading[key]
         self._changed()
 
-    def _tidy(self) -> None:
-        tidy_heap()
+    def _give_back_once_gone(self, runtime: Runtime) -> None:
+        """Return a version's memory when nobody holds it any more: a request under way may, for a while."""
+        loop = asyncio.get_running_loop()
 
-        def give_back() -> None:
+        def gone() -> None:  # in whichever thread held it last
             with contextlib.suppress(RuntimeError):  # closed by now
-                self._loader.submit(give_back_memory)
+                loop.call_soon_threadsafe(self._give_back)
 
-        # Once the callers have let go of what was dropped, and beside the loop: it takes milliseconds.
-        asyncio.get_running_loop().call_soon(give_back)
+        finalize(runtime, gone).atexit = False
+
+    def _give_back(self) -> None:
+        with contextlib.suppress(RuntimeError):  # closed by now
+            self._loader.submit(give_back_memory)  # beside the loop: it takes milliseconds
 
 
 def give_back_memory() -> None:

@@ -30,7 +30,7 @@ from bentos.served import Served, Target
 from bentos.wire import Exchange
 from inference.columns import columns_from_rows
 from inference.errors import SignatureMismatchError
-from inference.runtime import Columns
+from inference.runtime import EncodedColumns
 from inference.signature import Signature
 from inference.tensors import Tensor, columns_from_tensors, rows_in
 from monitoring.predictions import BULK_ROWS
@@ -112,7 +112,7 @@ async def infer(
         raise MalformedRequestError(f"'id' must be a string of at most {_MAX_TEXT} characters")
     wanted = parse_outputs(body.get("outputs"), parameters)
 
-    def decode(signature: Signature, _positions: Sequence[int] | None) -> tuple[Columns, Features]:
+    def decode(signature: Signature, _positions: Sequence[int] | None) -> tuple[EncodedColumns, Features]:
         if row is not None:
             with contextlib.suppress(SignatureMismatchError):  # said in the words of tensors below
                 return columns_from_rows([row], signature), [row]
@@ -139,7 +139,7 @@ def model_params(parameters: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return {name: value for name, value in parameters.items() if name not in _RESERVED} or None
 
 
-def _features(tensors: Sequence[Tensor], columns: Columns, rows: int) -> Features:
+def _features(tensors: Sequence[Tensor], columns: EncodedColumns, rows: int) -> Features:
     """Return what is logged: what was sent where that was little and JSON, else the columns it became."""
     if rows > BULK_ROWS:
         return columns

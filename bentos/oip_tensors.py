@@ -44,6 +44,11 @@ class Wanted:
     raw: frozenset[str]
 
 
+_OUTPUTS: Final = frozenset({PREDICTION, PROBABILITIES})
+_ALL_JSON: Final = Wanted(_OUTPUTS, frozenset())
+_ALL_RAW: Final = Wanted(_OUTPUTS, _OUTPUTS)
+
+
 def split_body(body: bytes, header_length: bytes | None) -> tuple[Any, memoryview]:
     """Return the JSON value of an inference request, and the raw bytes behind it.
 
@@ -128,16 +133,15 @@ def parse_outputs(outputs: Any, parameters: Mapping[str, Any]) -> Wanted:
     Raises:
         MalformedRequestError: There is no such output, or the request is built otherwise.
     """
-    known = frozenset({PREDICTION, PROBABILITIES})
     all_raw = _truth(parameters, "binary_data_output", default=False)
     if outputs is None or outputs == []:
-        return Wanted(known, known if all_raw else frozenset())
+        return _ALL_RAW if all_raw else _ALL_JSON
     if type(outputs) is not list or not all(type(output) is dict for output in outputs):
         raise MalformedRequestError("'outputs' must be a list of objects")
     names, raw = set(), set()
     for output in outputs:
         name = str(output.get("name"))
-        if name not in known:
+        if name not in _OUTPUTS:
             raise MalformedRequestError(f"there is no output '{name[:_MAX_TEXT]}'")
         names.add(name)
         own = output.get("parameters") or {}

@@ -17,6 +17,7 @@ from runners.compiled import CompiledCache
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 60.0
+_ASKED_SECONDS = 600.0
 _WAITING = "it waits for its turn to be prepared"
 
 
@@ -67,6 +68,7 @@ class Preparations:
         self._problems: dict[Path, str] = {}
         self._not_before: dict[Path, float] = {}
         self._queue: dict[Path, None] = {}
+        self._asked: dict[Path, float] = {}
 
     def locate(self, source: Path) -> Located:
         """Return where the version whose files lie in `source` is loaded from; one not ready is queued."""
@@ -84,9 +86,18 @@ class Preparations:
             self._queue.setdefault(source)
         return Located(None, self._problems.get(source, _WAITING), digest)
 
+    def ask(self, source: Path) -> Located:
+        """Return what `locate` does, for a version that is not to serve; it stays wanted for ten minutes."""
+        self._asked[source] = self._clock() + _ASKED_SECONDS
+        return self.locate(source)
+
     def keep_only(self, sources: Iterable[Path]) -> None:
         """Forget what is no longer wanted."""
-        wanted = set(sources)
+        now = self._clock()
+        for source, until in list(self._asked.items()):
+            if until < now:
+                self._asked.pop(source, None)
+        wanted = {*sources, *list(self._asked)}
         known: tuple[dict[Path, Any], ...] = (self._digests, self._problems, self._not_before, self._queue)
         for kept in known:
             for source in set(kept) - wanted:

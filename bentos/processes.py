@@ -6,11 +6,12 @@ pandas or SQLAlchemy.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import logging
 import os
-from pathlib import Path
+import sys
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -26,9 +27,20 @@ _KEPT: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 WORKER_ENVIRONMENT: Final = [
     *({"name": name, "value": "1"} for name in _THREADS),
     *({"name": name, "value": str(64 * 2**20)} for name in _KEPT),
+    {"name": "MALLOC_ARENA_MAX", "value": "1"},
 ]
 """Numeric libraries get one thread per worker: workers are what scales. The allocator keeps up to 64 MiB it
-has freed: fetching the pages of a large request's columns anew costs more than decoding them."""
+has freed: fetching the pages of a large request's columns anew costs more than decoding them. And it has one heap
+for all threads: with one for each, what a swap frees is not where the next version is loaded, and the worker's
+memory wanders by several per cent for as long as it is swapped."""
+
+_SWITCH_SECONDS: Final = 0.0005
+"""How long a busy event loop keeps the interpreter from a thread that has come back from its model: with Python's
+own 5 ms, the model of a worker under overload stands idle for a third of the time."""
+
+_COMPANION_NICENESS: Final = 5
+"""What it does may come a little later, an answer may not: on full cores its share is a third of a worker's,
+enough to ship the log and to renew the heartbeat."""
 
 
 class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carries no types here
@@ -38,6 +50,7 @@ class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carrie
         """Return the application of one worker."""
         keep_files_private()
         end_with_parent()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         # uvicorn formats a line per request wherever its logger finds a handler, and BentoML gives the root one.
         logging.getLogger("uvicorn.access").propagate = False
         app = cast("App", super().to_asgi(is_main=is_main))
@@ -47,7 +60,7 @@ class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carrie
         from bentos.protocol import HotProtocol
         from bentos.telemetry import traced
         from bentos.worker import Worker
-        from monitoring.metrics import process_metrics
+        from monitoring.metrics_folders import deployment_folder, process_metrics
 
         settings = Settings.load()
         home = Home.at(settings.database.home)
@@ -57,7 +70,7 @@ class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carrie
             serving=settings.serving,
             batching=settings.batching,
             monitoring=settings.monitoring,
-            metrics=process_metrics(_metrics_folder(home)),
+            metrics=process_metrics(deployment_folder(home.run)),
             runners=settings.runners,
         )
         door = FrontDoor(app, worker, Companion(), closed=_is_exposed() and not settings.serving.insecure)
@@ -74,15 +87,17 @@ class CompanionService(Service):  # type: ignore[misc]  # BentoML's class carrie
         """Return the Companion's application."""
         keep_files_private()
         end_with_parent()
+        with contextlib.suppress(OSError):  # a sandbox may forbid it: then workers and Companion are equals
+            os.nice(_COMPANION_NICENESS)  # threads and processes that begin later inherit it
         app = cast("App", super().to_asgi(is_main=is_main))
         from bentos.companion import Companion
         from bentos.configuration import Settings
         from bentos.control_api import control_api
-        from monitoring.metrics import process_metrics, prune_metrics
+        from monitoring.metrics_folders import deployment_folder, process_metrics, prune_metrics
 
         settings = Settings.load()
         home = Home.at(settings.database.home)
-        folder = _metrics_folder(home)
+        folder = deployment_folder(home.run)
         prune_metrics(home.run, folder)
         companion = Companion(settings, process_metrics(folder))
         api = control_api(companion, folder)
@@ -102,11 +117,6 @@ class CompanionService(Service):  # type: ignore[misc]  # BentoML's class carrie
             await app(scope, receive, send_started)
 
         return serve
-
-
-def _metrics_folder(home: Home) -> Path:
-    """Return the metrics folder of this deployment: all its processes have one parent, the supervisor."""
-    return home.run / f"metrics-{os.getppid()}"
 
 
 def _is_exposed() -> bool:

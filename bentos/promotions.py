@@ -14,8 +14,35 @@ from registry.registry import Registry
 from registry.wanted import WantedModels
 from rollout import rollouts
 from rollout.errors import RolloutConflictError
+from rollout.plan import Plan
 from rollout.rollouts import Rollout
 from rollout.serving_store import follow_aliases, serving_epochs
+
+
+def start_rollout(
+    control: Engine,
+    registry: Registry,
+    plan: Plan,
+    wanted: WantedModels,
+    *,
+    override: str | None,
+    actor: str,
+    now: datetime,
+) -> Rollout:
+    """Start a rollout, as `rollout.rollouts.start` does, of a model whose champion is what `wanted` says serves.
+
+    Raises:
+        RolloutConflictError: The model is pinned to something else, to which its promotion would give way; or what
+            `start` says.
+        GateRefusedError, ModelNotFoundError: As for `start`.
+    """
+    pin = wanted.pin(plan.model)
+    if pin is not None:
+        raise RolloutConflictError(
+            f"FAIRMIND_BENTOS_MODELS pins what '{plan.model}' serves to '{pin}'; for a rollout, which splits "
+            f"between its champion and a challenger, let it name '{plan.model}' alone"
+        )
+    return rollouts.start(control, plan, registry, actor=actor, now=now, override=override)
 
 
 def promote_rollout(

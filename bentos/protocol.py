@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -19,18 +18,13 @@ from typing import Any, ClassVar, Final, Protocol
 import uvicorn.protocols.http.auto
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from bentos.heads import KnownHeads
 from bentos.wire import JSON, Exchange, Headers, check_size
 from monitoring.identifiers import new_request_id
 
 _log = logging.getLogger(__name__)
 _STARTS: Final = (b"POST /predict HTTP/1.1\r\n", b"POST /v2/models/")
-# Strict on purpose: what this does not match to the letter is left to uvicorn's parser.
-_HEAD: Final = re.compile(
-    rb"POST (/predict|/v2/models/[\w.~@-]+(?:/versions/[\w.-]+)?/infer) HTTP/1\.1\r\n"
-    rb"((?:[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*\r\n){1,100})\r\n"
-)
-_NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te"})
-_MAX_DIGITS: Final = 18
+_HEAD_END: Final = b"\r\n\r\n"
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -95,6 +89,7 @@ class HotProtocol(HttpToolsProtocol):
     """uvicorn's HTTP connection with a way round it for predictions."""
 
     door: ClassVar[Door]
+    heads: ClassVar[KnownHeads] = KnownHeads()
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -177,22 +172,11 @@ class HotProtocol(HttpToolsProtocol):
 
     def _whole_request(self, data: bytes) -> DirectExchange | None:
         """Return the request that `data` is, None where it is not exactly one plain request."""
-        head = _HEAD.match(data)
-        if head is None:
+        end = data.find(_HEAD_END) + len(_HEAD_END)
+        head = self.heads.find(data[:end])
+        if head is None or head.content_length != len(data) - end:
             return None
-        lines = head[2].split(b"\r\n")
-        headers: dict[bytes, bytes] = {}
-        for line in lines[:-1]:
-            name, _, value = line.partition(b":")
-            headers[name.lower()] = value.strip(b" \t")
-        if len(headers) != len(lines) - 1 or b"host" not in headers or not _NOT_PLAIN.isdisjoint(headers):
-            return None
-        if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
-            return None
-        length, end = headers.get(b"content-length", b""), head.end()
-        if not length.isdigit() or len(length) > _MAX_DIGITS or int(length) != len(data) - end:
-            return None
-        return DirectExchange(self, head[1].decode(), headers, data[end:])
+        return DirectExchange(self, head.path, head.headers, data[end:])
 
     def _take(self, exchange: DirectExchange) -> None:
         if self.door.enter():

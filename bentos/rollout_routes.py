@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from bentos import promotions
 from bentos.companion import Companion
-from bentos.promotions import promote_rollout
 from rollout import rollouts
 from rollout.plan import Plan
 
@@ -56,11 +56,15 @@ def rollout_routes(companion: Companion) -> APIRouter:
         override: Annotated[str | None, Query(min_length=1, max_length=1000)] = None,
     ) -> dict[str, Any]:
         """Start a rollout by a plan; `override` is the reason to start it though a gate refuses the challenger."""
-        now = datetime.now(UTC)
-        started = rollouts.start(
-            control, Plan.parse(plan), companion.registry, actor=_ACTOR, now=now, override=override
-        )
-        return started.to_dict()
+        return promotions.start_rollout(
+            control,
+            companion.registry,
+            Plan.parse(plan),
+            companion.wanted,
+            override=override,
+            actor=_ACTOR,
+            now=datetime.now(UTC),
+        ).to_dict()
 
     @router.get("/{rollout_id}")
     def show_rollout(rollout_id: str) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def rollout_routes(companion: Companion) -> APIRouter:
     @router.post("/{rollout_id}/promote")
     def promote(rollout_id: str, request: PromotionRequest | None = None) -> dict[str, Any]:
         """Make the challenger the champion, if its gates allow."""
-        return promote_rollout(
+        return promotions.promote_rollout(
             control,
             companion.registry,
             rollout_id,

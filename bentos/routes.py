@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from bentos import oip, predict
-from bentos.compression import decompress
 from bentos.dataplane import DataPlane
 from bentos.errors import MalformedRequestError, RouteNotFoundError
 from bentos.oip_tensors import HEADER_LENGTH, split_body
 from bentos.readiness import readiness
-from bentos.wire import JSON, Exchange
+from bentos.wire import JSON, Exchange, decoded
 from bentos.worker import Worker
 
 
@@ -43,27 +44,36 @@ class HotRoutes:
     async def v2(self, exchange: Exchange) -> None:
         """Everything under `/v2`."""
         exchange.protocol = oip.PROTOCOL
-        parts = [part for part in exchange.path.split("/")[2:] if part]
-        if parts[:1] == ["models"] and parts[-1:] == ["infer"]:
-            await self._infer(exchange, *_model(parts[1:-1]))
+        inferred = _inferred(exchange.path)
+        if inferred is not None:
+            await self._infer(exchange, *inferred)
             return
+        answers = self._answers(_parts(exchange.path))
         exchange.check_method("GET")
-        status = 200
+        status, answer = answers()
+        await exchange.reply(status, orjson.dumps(answer))
+
+    def _answers(self, parts: list[str]) -> Callable[[], tuple[int, Any]]:
+        """Return what answers `GET` on a path under `/v2`; raises RouteNotFoundError where nothing does."""
         match parts:
             case []:
-                answer: Any = oip.server_metadata()
+                return lambda: (200, oip.server_metadata())
             case ["health", "live"]:
-                answer = {"live": True}
+                return lambda: (200, {"live": True})
             case ["health", "ready"]:
-                ready, _ = readiness(self._worker)
-                status, answer = 200 if ready else 503, {"ready": ready, "live": True}
+                return self._v2_ready
             case ["models", *rest, "ready"] if rest:
-                answer = {"name": self._plane.find(*_model(rest)).served.model, "ready": True}
+                named = _model(rest)
+                return lambda: (200, {"name": self._plane.find(*named).served.model, "ready": True})
             case ["models", *rest] if rest:
-                answer = oip.model_metadata(self._plane.find(*_model(rest)))
+                named = _model(rest)
+                return lambda: (200, oip.model_metadata(self._plane.find(*named)))
             case _:
                 raise RouteNotFoundError
-        await exchange.reply(status, orjson.dumps(answer))
+
+    def _v2_ready(self) -> tuple[int, Any]:
+        ready, _ = readiness(self._worker)
+        return 200 if ready else 503, {"ready": ready, "live": True}
 
     async def _infer(self, exchange: Exchange, name: str, version: str | None) -> None:
         exchange.check_method("POST")
@@ -74,23 +84,41 @@ class HotRoutes:
             decoded_unit = None if unit is None else unit.decode()
         except UnicodeDecodeError:
             raise MalformedRequestError("the header X-Fairmind-Unit must be UTF-8") from None
-        encoding = exchange.header(b"content-encoding")
-        content = await exchange.body(self._limit)
-        if encoding is not None:
-            content = decompress(content, encoding, self._limit)
+        content = await exchange.content(self._limit)
         # Triton's client sends JSON without saying so: the media type is not asked for here.
-        body, raw = split_body(content, exchange.header(HEADER_LENGTH))
+        header_length = exchange.header(HEADER_LENGTH)
+        # Where most of a body is raw tensors, the JSON is short: only one that is all JSON may take long to read.
+        searched = content if header_length is None else b""
+        body, raw = await decoded(searched, split_body, content, header_length)
         answer = await oip.infer(self._plane, target, body, raw, exchange, unit=decoded_unit)
         headers = [
             (b"x-fairmind-prediction-id", exchange.request_id.encode()),
-            (b"x-fairmind-model-version", answer.model_version.encode()),
-            (b"x-fairmind-variant", (answer.variant or "").encode()),
+            *_variant_headers(answer.model_version, answer.variant),
         ]
         media_type = JSON
         if answer.json_bytes is not None:
             media_type = b"application/octet-stream"
             headers.append((HEADER_LENGTH, str(answer.json_bytes).encode()))
         await exchange.reply(200, answer.body, media_type, headers)
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/")[2:] if part]
+
+
+@lru_cache(maxsize=256)
+def _inferred(path: str) -> tuple[str, str | None] | None:
+    """Return the model, and the version where it names one, of a path for inference, None of any other path."""
+    parts = _parts(path)
+    return _model(parts[1:-1]) if parts[:1] == ["models"] and parts[-1:] == ["infer"] else None
+
+
+@lru_cache(maxsize=256)
+def _variant_headers(version: str, variant: str | None) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"x-fairmind-model-version", version.encode()),
+        (b"x-fairmind-variant", (variant or "").encode()),
+    )
 
 
 def _model(parts: list[str]) -> tuple[str, str | None]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bentos.preparations import Preparations
+from bentos.preparations import Located, Preparations
 from inference.loading import SIGNATURE_FILE
 from registry.errors import RegistryError
 from registry.model_cache import ModelCache
@@ -49,6 +49,20 @@ class VersionFolders:
         """Return the verified folder, None while there is none."""
         folder = self._folders.get(_key(model, version))
         return folder if folder is not None and folder.is_dir() else None
+
+    def obtain_other(self, name: str, version: ServedVersion) -> Located:
+        """Return where a version can be loaded from that need not be one that is to serve; it is fetched.
+
+        A foreign one is prepared beside those that are to serve: until then the problem says how far it is.
+
+        Raises:
+            RegistryError: There is no such version, or it cannot be had.
+        """
+        source = self._cache.find(name, version.version, version.digest)
+        if source is None:
+            found = self._registry.find(Reference(name, version=version.version))
+            source = self._cache.fetch(self._registry, found)
+        return Located(source, None, "") if is_ours(source) else self._foreign.ask(source)
 
     def located(self, state: ServingState) -> ServingState:
         """Return the state with the folder of each version, or the problem that keeps it from having one."""

@@ -34,18 +34,19 @@ def start(
     as_json: Json = False,
 ) -> None:
     """Start a rollout: units are assigned anew, the challenger gets the plan's share."""
+    from bentos.promotions import start_rollout
     from cli.context import open_context
     from rollout.plan import Plan
-    from rollout.rollouts import start as start_rollout
 
     context = open_context()
     started = start_rollout(
         context.control,
-        Plan.load(plan),
         context.registry,
+        Plan.load(plan),
+        context.wanted,
+        override=override,
         actor=context.actor,
         now=datetime.now(UTC),
-        override=override,
     )
     _show([started], as_json)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -29,15 +28,17 @@ _LONG_END: Final = 2.0**63
 _REQUIRED: Final = "is required and may not be null"
 
 
-@dataclass(frozen=True, slots=True)
 class Texts:
     """Strings by reference: row i holds `distinct[codes[i]]`.
 
-    `distinct` is an object array of str, or None where a value is missing; a string may be in it more than once.
+    `distinct` is an object array of str, or None where a value is missing; a string may be in it more than once, or
+    be in no row. No dataclass: an encoder of JSON that knows those would take it apart unasked.
     """
 
-    distinct: NDArray[Any]
-    codes: NDArray[np.intp]
+    __slots__ = ("codes", "distinct")
+
+    def __init__(self, distinct: NDArray[Any], codes: NDArray[np.intp]) -> None:
+        self.distinct, self.codes = distinct, codes
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -45,6 +46,19 @@ class Texts:
     def array(self) -> NDArray[Any]:
         """Return the strings, one per row, as an object array."""
         return self.distinct[self.codes]
+
+    def item(self) -> Any:
+        """Return the string of the only row.
+
+        Raises:
+            ValueError: There is not one row.
+        """
+        return self.distinct[self.codes.item()]
+
+
+def array_of(values: NDArray[Any] | Texts) -> NDArray[Any]:
+    """Return a column as an array, one value per row."""
+    return values.array() if isinstance(values, Texts) else values
 
 
 Values = Sequence[Any] | NDArray[Any] | Texts
@@ -77,21 +91,20 @@ def decode_array(column: Column, array: NDArray[Any]) -> NDArray[Any]:
     raise SignatureMismatchError(f"must be {EXPECTED[kind]}, not {given_name}", column=column.name, row=0)
 
 
-def decode_texts(column: Column, texts: Texts) -> NDArray[Any]:
-    """Return strings as the column's own dtype has them; only the distinct ones are looked at.
+def decode_texts(column: Column, texts: Texts) -> Texts:
+    """Return strings that a column takes; only the distinct ones are looked at.
 
     Raises:
         SignatureMismatchError: The column takes no strings, or not one of these.
     """
     if column.type not in {ColumnType.STRING, ColumnType.ANY}:
         raise SignatureMismatchError(f"must be {EXPECTED[column.type]}, not a string", column=column.name, row=0)
-    array = texts.array()
-    distinct = texts.distinct.tolist()  # some of it may be in no row
-    if not column.nullable and None in distinct and None in (values := array.tolist()):
+    distinct = texts.distinct.tolist()
+    if not column.nullable and None in distinct and None in (values := texts.array().tolist()):
         raise SignatureMismatchError(_REQUIRED, column=column.name, row=values.index(None))
     if column.known_values is not None and not column.known_values.issuperset(distinct):
-        _check_known(column, array)
-    return array
+        _check_known(column, texts.array())
+    return texts
 
 
 def missing(column: Column, rows: int) -> NDArray[Any]:

@@ -29,7 +29,7 @@ from inference.errors import (
     QueueFullError,
 )
 from inference.observer import BatchObserver
-from inference.runtime import Columns, RemoteRuntime
+from inference.runtime import EncodedColumns, RemoteRuntime
 from inference.served_model import Predictions, ServedModel
 
 Params = Mapping[str, Any]
@@ -37,6 +37,9 @@ _SHARE_OF_TIME: Final = 0.25
 """What one call may take of the time that is left: enough remains to run the innocent after a call that hung."""
 _PATIENCE: Final = 3.0
 """A call may always take this many times what such calls took so far."""
+_PACE_SMOOTHING: Final = 0.1
+_SLOWEST_PACE: Final = 10.0
+"""How many times its call's seconds a batch may seem to take before its waiting room is no longer believed."""
 
 
 class BatchingPolicy(BaseModel):
@@ -59,7 +62,7 @@ class BatchingPolicy(BaseModel):
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    columns: Columns
+    columns: EncodedColumns
     rows: int
     future: asyncio.Future[Predictions]
     queued_at: float
@@ -99,6 +102,7 @@ class Batcher:
         self._queued_rows = 0
         self._running: list[_Request] = []
         self._busy_until = 0.0
+        self._pace = 1.0
         self._flushing = False
         self._draining = False
         self._idle = asyncio.Event()
@@ -107,7 +111,7 @@ class Batcher:
         self._timer_at = 0.0
 
     async def predict(
-        self, columns: Columns, rows: int, deadline: float | None = None, params: Params | None = None
+        self, columns: EncodedColumns, rows: int, deadline: float | None = None, params: Params | None = None
     ) -> Predictions:
         """Return the predictions of `rows` rows.
 
@@ -152,7 +156,8 @@ class Batcher:
         """Refuse what would wait too long, before it waits."""
         wait = max(0.0, self._busy_until - now)
         if self._queue:
-            wait += self._cost.predict(self._queued_rows)
+            calls = -(-self._queued_rows // self._policy.max_batch_rows)
+            wait += self._pace * self._cost.predict(self._queued_rows, calls)
             if self._queued_rows + rows > self._policy.max_queue_rows:
                 raise QueueFullError(retry_after=max(wait, 0.001))
         if wait > self._policy.max_wait_seconds:
@@ -200,7 +205,7 @@ class Batcher:
             self._answer(batch, _run(self.model, batch, expected))
             loop.call_soon(self._flush)
             return
-        self._running, self._busy_until = batch, now + expected
+        self._running, self._busy_until = batch, now + self._pace * expected
         try:
             work = loop.run_in_executor(self._executor, _run, self.model, batch, expected)
         except RuntimeError:  # it is shut down: nobody, and no drain, is to wait for what will not come
@@ -208,15 +213,21 @@ class Batcher:
             self._answer(batch, _Outcomes([DrainingError()] * len(batch), 0.0))
             loop.call_soon(self._flush)
             return
-        work.add_done_callback(lambda done: self._on_thread_done(batch, done))
+        work.add_done_callback(lambda done: self._on_thread_done(batch, now, expected, done))
 
-    def _on_thread_done(self, batch: list[_Request], done: asyncio.Future[_Outcomes]) -> None:
+    def _on_thread_done(
+        self, batch: list[_Request], started: float, expected: float, done: asyncio.Future[_Outcomes]
+    ) -> None:
         self._running, self._busy_until = [], 0.0
         if done.cancelled() or (error := done.exception()) is not None:
             failure = DrainingError() if done.cancelled() else error
             self._answer(batch, _Outcomes([failure or DrainingError()] * len(batch), 0.0))
         else:
-            self._answer(batch, done.result())
+            outcomes = done.result()
+            if outcomes.seconds:
+                # Who waits, waits for the thread and for this loop too, which under overload is busy refusing.
+                self._pace = _smoothed(self._pace, (time.perf_counter() - started) / expected)
+            self._answer(batch, outcomes)
         self._flush()
 
     def _next_batch(self) -> list[_Request]:
@@ -252,6 +263,10 @@ class Batcher:
                 failure = ModelFailedError(self.name, self.version)
                 failure.__cause__ = result
                 request.future.set_exception(failure)
+
+
+def _smoothed(pace: float, latest: float) -> float:
+    return pace + _PACE_SMOOTHING * (min(max(latest, 1.0), _SLOWEST_PACE) - pace)
 
 
 def _expire(reference: ref[Batcher]) -> None:

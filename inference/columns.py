@@ -13,13 +13,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.arrays import EXPECTED, LARGEST, Texts, Values, check_doubles, decode_array, decode_texts, missing
+from inference.arrays import (
+    EXPECTED,
+    LARGEST,
+    Texts,
+    Values,
+    array_of,
+    check_doubles,
+    decode_array,
+    decode_texts,
+    missing,
+)
 from inference.errors import EmptyBatchError, SignatureMismatchError
-from inference.row_layout import RowLayout, layout_of
-from inference.runtime import Columns
+from inference.row_layout import DecodedRows, RowLayout, join_rows, layout_of
+from inference.runtime import Columns, EncodedColumns, plain_columns
 from inference.signature import Column, ColumnType, Signature
 
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
+_REPEATS = 2  # how often a string must be there on average to be worth a reference
 
 
 def columns_from_rows(rows: Sequence[Any], signature: Signature) -> Columns:
@@ -60,6 +71,16 @@ def columns_from_lists(lists: Mapping[str, Values], signature: Signature) -> tup
         EmptyBatchError: There are no rows.
         SignatureMismatchError: As for `columns_from_rows`; also when the lists have different lengths.
     """
+    columns, rows = encoded_columns(lists, signature)
+    return plain_columns(columns), rows
+
+
+def encoded_columns(lists: Mapping[str, Values], signature: Signature) -> tuple[EncodedColumns, int]:
+    """Return what `columns_from_lists` returns, but strings by reference as they came where rows repeat them.
+
+    Raises:
+        EmptyBatchError, SignatureMismatchError: As for `columns_from_lists`.
+    """
     if lists.keys() != signature.names:
         _refuse_names(lists, signature, None)
     lengths = {len(values) for values in lists.values()}
@@ -73,18 +94,22 @@ def columns_from_lists(lists: Mapping[str, Values], signature: Signature) -> tup
     }, rows
 
 
-def concatenate(parts: Sequence[Columns]) -> Columns:
-    """Return the rows of all parts, in order, as one set of columns."""
+def concatenate(parts: Sequence[EncodedColumns]) -> EncodedColumns:
+    """Return the rows of all parts, in order, as one set of columns; arrays where there is more than one part."""
     if len(parts) == 1:
         return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    rows = [part for part in parts if type(part) is DecodedRows]
+    if len(rows) == len(parts) and all(part.layout is rows[0].layout for part in rows):
+        return join_rows(rows)
+    return {name: np.concatenate([array_of(part[name]) for part in parts]) for name in parts[0]}
 
 
-def _decode_any(column: Column, values: Values) -> NDArray[Any]:
+def _decode_any(column: Column, values: Values) -> NDArray[Any] | Texts:
     if type(values) is list:
         return _decode(column, values)
     if isinstance(values, Texts):
-        return decode_texts(column, values)
+        texts = decode_texts(column, values)
+        return texts if _REPEATS * len(texts.distinct) <= len(texts) else texts.array()
     if isinstance(values, np.ndarray) and values.dtype.kind != "O":
         return decode_array(column, values)
     return _decode(column, values.tolist() if isinstance(values, np.ndarray) else list(values))
@@ -98,14 +123,14 @@ def _decode_one(values: tuple[Any, ...], layout: RowLayout) -> Columns | None:
     for value in doubles:
         if value is None or not -LARGEST <= value <= LARGEST:
             return None
-    # One array for all columns of a dtype; each column is a view of its own row.
-    block = np.empty((len(layout.objects.names), 1), dtype=object)
-    block[:, 0] = layout.objects.of(values)
-    columns: dict[str, NDArray[Any]] = dict(zip(layout.objects.names, block, strict=True))
+    objects = np.empty((len(layout.objects.names), 1), dtype=object)
+    objects[:, 0] = layout.objects.of(values)
     numbers = np.array(doubles, dtype=np.float64).reshape(-1, 1)
-    columns.update(zip(layout.doubles.names, numbers, strict=True))
-    for column, value in zip(layout.others.columns, layout.others.of(values), strict=True):
-        columns[column.name] = _decode(column, [value])
+    others = {
+        column.name: _decode(column, [value])
+        for column, value in zip(layout.others.columns, layout.others.of(values), strict=True)
+    }
+    columns = DecodedRows(layout, objects, numbers, others)
     for name, known in layout.closed:
         if columns[name].item() not in known:
             return None

@@ -18,9 +18,9 @@ class CostModel:
     fixed: float = 50e-6
     per_row: float = 10e-6
 
-    def predict(self, rows: int) -> float:
-        """Return the expected seconds of one call with `rows` rows."""
-        return self.fixed + self.per_row * rows
+    def predict(self, rows: int, calls: int = 1) -> float:
+        """Return the expected seconds of `rows` rows in so many calls."""
+        return self.fixed * calls + self.per_row * rows
 
     def learn(self, rows: int, seconds: float) -> None:
         """Move both parts towards what a call just took, in proportion."""

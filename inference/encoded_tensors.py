@@ -12,6 +12,7 @@ from inference.errors import SignatureMismatchError
 from inference.raw_texts import raw_from_texts
 
 _SMALL: Final = 16
+_AS_IT_IS: Final = {np.dtype("<f8"): "FP64", np.dtype("<i8"): "INT64", np.dtype(np.bool_): "BOOL"}
 
 
 def json_tensor(name: str, values: NDArray[Any]) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def json_tensor(name: str, values: NDArray[Any]) -> dict[str, Any]:
     kind, and mixtures, as they are.
     """
     datatype, array = _plain(values)
-    flat = array.reshape(-1)
+    flat = array if array.ndim == 1 else array.reshape(-1)
     is_small = flat.size <= _SMALL  # a list is quicker than an array that an encoder has to take apart
     data: Any = flat.tolist() if is_small or flat.dtype.kind == "O" else np.ascontiguousarray(flat)
     return {"name": name, "datatype": datatype, "shape": list(values.shape), "data": data}
@@ -53,6 +54,9 @@ def raw_tensor(name: str, values: NDArray[Any]) -> tuple[dict[str, Any], bytes]:
 
 def _plain(values: NDArray[Any]) -> tuple[str, NDArray[Any]]:
     """Return the datatype of an array and the array in that datatype, an object array where it is BYTES."""
+    datatype = _AS_IT_IS.get(values.dtype)
+    if datatype is not None:
+        return datatype, values
     kind = values.dtype.kind
     if kind == "O":
         kinds = set(map(type, values.reshape(-1).tolist()))

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from inference.preprocessing import Block, CategoryBlock, NumberBlock
-from inference.runtime import Columns
+from inference.row_layout import DecodedRows
+from inference.runtime import EncodedColumns
 
 _KEEP_ROWS = 4096
 
@@ -46,8 +47,10 @@ class FeatureMatrix:
         self._places = slice(places[0], places[0] + len(places)) if together else np.array(places, dtype=np.intp)
         self._row = np.empty(len(places), np.float32 if single else np.float64)
 
-    def fill(self, columns: Columns, rows: int) -> NDArray[Any]:
+    def fill(self, columns: EncodedColumns, rows: int) -> NDArray[Any]:
         """Return the features of `rows` rows; good until the next call."""
+        if type(columns) is DecodedRows:
+            columns = columns.views()
         if rows > len(self._matrix):
             matrix = np.empty((rows, self._matrix.shape[1]), self._matrix.dtype)
             if rows <= _KEEP_ROWS:
@@ -67,7 +70,7 @@ class FeatureMatrix:
                     matrix[:, block.start : block.start + features.shape[1]] = features
         return matrix
 
-    def _fill_one(self, columns: Columns, row: NDArray[Any]) -> None:
+    def _fill_one(self, columns: EncodedColumns, row: NDArray[Any]) -> None:
         # Plain floats, handed over all at once: an assignment to an array costs more than the arithmetic before it.
         numbers = [
             float(columns[column].item()) if feature is None else feature(float(columns[column].item()))

@@ -13,11 +13,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.number_matrix import in_runs
 from inference.preprocessing import Block, CategoryBlock, NumberBlock, describe, look_up, restore, softmax
-from inference.runtime import Columns, Scores
+from inference.row_layout import DecodedRows
+from inference.runtime import EncodedColumns, Scores
 from inference.stored import Stored
 
 KIND = "linear"
+_FEW_NUMBERS = 24  # of one row: plain floats are quicker up to here
+_MOST_TERMS = 32_768  # of a matrix: more are no longer close to the processor, and quicker column by column
 
 
 class Link(StrEnum):
@@ -44,6 +48,8 @@ class LinearRuntime:
         link: K is 1 for exp and logistic, the number of values for identity, of classes for the others.
     """
 
+    takes_texts = True
+
     def __init__(
         self,
         *,
@@ -59,7 +65,7 @@ class LinearRuntime:
         if link not in _SEVERAL and outputs != 1:
             raise ValueError(f"the {link} link takes one score, not {outputs}")
         self._numbers, self._weights, self._intercept, self._link = numbers, weights, intercept, link
-        self._blocks = categories
+        self._blocks, self._runs = categories, in_runs(numbers)
         firsts = np.cumsum([0, *(len(block.table) for block in categories)])
         self._lookups = [(b.column, b.codes_from(int(f))) for b, f in zip(categories, firsts[:-1], strict=True)]
         tables = [block.table for block in categories]
@@ -79,7 +85,7 @@ class LinearRuntime:
         """How many classes it gives probabilities for; 0 for a regressor."""
         return {Link.IDENTITY: 0, Link.EXP: 0, Link.LOGISTIC: 2}.get(self._link, len(self._intercept))
 
-    def run(self, columns: Columns, rows: int) -> Scores:
+    def run(self, columns: EncodedColumns, rows: int) -> Scores:
         """Return the scores of `rows` rows."""
         if len(self._intercept) > 1 or self._link in {Link.SOFTMAX, Link.ONE_VS_REST}:
             return self._several(self._scores(columns, rows))
@@ -106,24 +112,44 @@ class LinearRuntime:
         with np.errstate(over="ignore"):
             return np.exp(scores)
 
-    def _score_of_one(self, columns: Columns) -> float:
+    def _score_of_one(self, columns: EncodedColumns) -> float:
         # The same additions in the same order as for many rows: a row's answer does not depend on its batch.
-        entries, total = self._entries, 0.0
+        entries, total, given = self._entries, 0.0, columns
+        if type(columns) is DecodedRows and (self._lookups or len(self._numbers) <= _FEW_NUMBERS):
+            given = columns.views()
         for name, lookup in self._lookups:
-            total += entries[lookup[columns[name].item()]]
+            total += entries[lookup[given[name].item()]]
+        if len(self._numbers) > _FEW_NUMBERS:
+            with np.errstate(over="ignore", invalid="ignore"):
+                for places, matrix in self._runs:
+                    for term in (matrix.features(columns)[:, 0] * self._weights[places, 0]).tolist():
+                        total += term
+            return total + self._constant
         for block, weight in zip(self._numbers, self._plain_weights, strict=True):
-            total += block.feature(float(columns[block.column].item())) * weight
+            total += block.feature(float(given[block.column].item())) * weight
         return total + self._constant
 
-    def _scores(self, columns: Columns, rows: int) -> NDArray[np.float64]:
+    def _scores(self, columns: EncodedColumns, rows: int) -> NDArray[np.float64]:
         codes = np.empty((len(self._lookups), rows), dtype=np.intp)
         for place, (name, lookup) in enumerate(self._lookups):
             codes[place] = look_up(lookup, columns[name])
         scores: NDArray[np.float64] = np.add.reduce(self._table.take(codes, axis=0), axis=0)
         with np.errstate(over="ignore", invalid="ignore"):
-            for block, weight in zip(self._numbers, self._weights, strict=True):
-                scores += block.features(columns[block.column])[:, np.newaxis] * weight
+            if rows * self._weights.size <= _MOST_TERMS:
+                scores = self._with_numbers(scores, columns)
+            else:
+                for block, weight in zip(self._numbers, self._weights, strict=True):
+                    scores += block.features(columns[block.column])[:, np.newaxis] * weight
             scores += self._intercept
+        return scores
+
+    def _with_numbers(self, scores: NDArray[np.float64], columns: EncodedColumns) -> NDArray[np.float64]:
+        for places, matrix in self._runs:
+            features, weights = matrix.features(columns), self._weights[places]
+            terms = np.empty((1 + len(features), *scores.shape))
+            terms[0] = scores
+            np.multiply(features[:, :, np.newaxis], weights[:, np.newaxis], out=terms[1:])
+            scores = np.add.reduce(terms, axis=0)  # one after the other, as for a single row
         return scores
 
     def stored(self) -> Stored:

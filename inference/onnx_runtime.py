@@ -10,7 +10,7 @@ from inference.feature_matrix import FeatureMatrix
 from inference.onnx_output import OnnxOutput, check_output, to_scores
 from inference.onnx_session import OnnxSession
 from inference.preprocessing import Block, describe, restore
-from inference.runtime import Columns, Scores
+from inference.runtime import EncodedColumns, Scores
 from inference.stored import Stored
 
 KIND = "onnx"
@@ -32,6 +32,8 @@ class OnnxRuntime:
     Raises:
         ValueError: The graph is damaged, or the parts do not fit together.
     """
+
+    takes_texts = True
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class OnnxRuntime:
         """How many classes it gives probabilities for; 0 for a regressor."""
         return self._classes
 
-    def run(self, columns: Columns, rows: int) -> Scores:
+    def run(self, columns: EncodedColumns, rows: int) -> Scores:
         """Return the scores of `rows` rows."""
         features = self._matrix.fill(columns, rows)
         return to_scores(self._output, self._session.run({self._input: features}, rows))

@@ -16,6 +16,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.arrays import Texts, array_of
+
 Category = str | bool | int | float
 
 
@@ -41,12 +43,13 @@ def apply(operation: Operation, value: float, operand: float) -> float:
             return value + operand
 
 
-_FUNCTIONS: Final[Mapping[Operation, Callable[..., Any]]] = {
+FUNCTIONS: Final[Mapping[Operation, Callable[..., Any]]] = {
     Operation.SUBTRACT: np.subtract,
     Operation.DIVIDE: np.divide,
     Operation.MULTIPLY: np.multiply,
     Operation.ADD: np.add,
 }
+"""The steps as numpy functions of arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,11 @@ class NumberBlock:
     steps: tuple[tuple[Operation, float], ...] = ()
     missing: float = float("nan")
 
-    def features(self, values: NDArray[Any]) -> NDArray[np.float64]:
+    def features(self, values: NDArray[Any] | Texts) -> NDArray[np.float64]:
         """Return the feature [N] of the raw values [N]."""
-        feature = values.astype(np.float64)
+        feature = array_of(values).astype(np.float64)
         for operation, operand in self.steps:
-            _FUNCTIONS[operation](feature, operand, out=feature)
+            FUNCTIONS[operation](feature, operand, out=feature)
         if not math.isnan(self.missing):
             np.copyto(feature, self.missing, where=np.isnan(feature))
         return feature
@@ -113,7 +116,7 @@ class CategoryBlock:
         """Return the rows of the table by category, counted from `first`."""
         return _Codes(self.categories, first)
 
-    def features(self, values: NDArray[Any]) -> NDArray[np.float64]:
+    def features(self, values: NDArray[Any] | Texts) -> NDArray[np.float64]:
         """Return the features [N, width] of the raw values [N]."""
         return self.table[look_up(self._codes, values)]
 
@@ -126,8 +129,10 @@ class CategoryBlock:
 Block = NumberBlock | CategoryBlock
 
 
-def look_up(codes: _Codes, values: NDArray[Any]) -> NDArray[np.intp]:
+def look_up(codes: _Codes, values: NDArray[Any] | Texts) -> NDArray[np.intp]:
     """Return the code of each value."""
+    if isinstance(values, Texts):
+        return look_up(codes, values.distinct).take(values.codes)
     return np.fromiter(map(codes.__getitem__, values.tolist()), dtype=np.intp, count=len(values))
 
 

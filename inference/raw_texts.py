@@ -38,15 +38,12 @@ def texts_from_raw(raw: bytes, count: int, name: str) -> Texts:
     words = _words(raw, starts, lengths)
     if words is None:
         return _one_by_one(raw, count, name)
-    like = _alike(words)
-    rows = np.flatnonzero(like == np.arange(count))
-    places = np.empty(count, dtype=np.intp)
-    places[rows] = np.arange(len(rows))
+    rows, codes = _alike(words)
     distinct = np.empty(len(rows), dtype=object)
     begins = starts[rows] + 4
     slices = zip(rows.tolist(), begins.tolist(), (begins + lengths[rows]).tolist(), strict=True)
     distinct[:] = [_text(raw[begin:end], row, name) for row, begin, end in slices]
-    return Texts(distinct, places.take(like))
+    return Texts(distinct, codes)
 
 
 def raw_from_texts(texts: Sequence[str]) -> bytes:
@@ -100,34 +97,47 @@ def _without_echoes(starts: NDArray[np.intp], data: NDArray[np.uint8]) -> NDArra
 
 def _words(raw: bytes, starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> NDArray[np.uint64] | None:
     """Return each string padded with zeros, as W words of 8 bytes [W, N]; the last holds the length as well."""
-    count = int(lengths.max()) // _WORD + 1
+    longest, rows = int(lengths.max()), len(starts)
+    count = longest // _WORD + 1
     if count > _MAX_WORDS:
         return None
     padded = raw + bytes(_WORD * (count + 1))
     everywhere: NDArray[np.uint64] = np.ndarray((len(padded) - 7,), dtype="<u8", buffer=padded, strides=(1,))
-    words = np.empty((count, len(starts)), dtype=np.uint64)
+    words = np.empty((count, rows), dtype=np.uint64)
+    are_even = longest == int(lengths.min())  # then every string is where a step from the one before leads
     for index in range(count):
-        mask = _MASKS.take(lengths - _WORD * index, mode="clip")
-        np.bitwise_and(everywhere[starts + (4 + _WORD * index)], mask, out=words[index])
+        first = 4 + _WORD * index
+        there = everywhere[first :: 4 + longest][:rows] if are_even else everywhere[starts + first]
+        sizes = longest - _WORD * index if are_even else lengths - _WORD * index
+        np.bitwise_and(there, _MASKS.take(sizes, mode="clip"), out=words[index])
     # The last byte of the last word is free, since no string fills all of them: "a" and "a\0" are not the same.
     words[-1] |= lengths.astype(np.uint64) << np.uint64(56)
     return words
 
 
-def _alike(words: NDArray[np.uint64]) -> NDArray[np.intp]:
-    """Return for each string the row of an equal one: one row for most that are equal, its own row for the rest."""
-    rows = np.arange(words.shape[1])
+def _alike(words: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return rows of distinct strings, and for each string which of those rows has an equal one.
+
+    A string may have more than one row: those whose place in the table another string took have one each.
+    """
     mixed = words[0] * _MULTIPLIERS[0]
     for word, multiplier in zip(words[1:], _MULTIPLIERS[1:], strict=False):
         mixed ^= word * multiplier
     slots = (mixed >> np.uint64(64 - _TABLE_BITS)).view(np.int64)
-    table = np.empty(1 << _TABLE_BITS, dtype=np.intp)
-    table[slots] = rows
-    like: NDArray[np.intp] = table.take(slots)
-    equal = words[0].take(like) == words[0]
-    for word in words[1:]:
-        equal &= word.take(like) == word
-    return like if equal.all() else np.where(equal, like, rows)
+    table = np.full(1 << _TABLE_BITS, -1)
+    table[slots] = np.arange(words.shape[1])
+    used = np.flatnonzero(table >= 0)
+    rows = table[used]
+    table[used] = np.arange(len(used))
+    codes: NDArray[np.intp] = table.take(slots)
+    differs = np.zeros(len(codes), dtype=np.bool_)
+    for word in words:
+        differs |= word[rows].take(codes) != word
+    if differs.any():
+        others = np.flatnonzero(differs)
+        codes[others] = np.arange(len(rows), len(rows) + len(others))
+        rows = np.concatenate([rows, others])
+    return rows, codes
 
 
 def _one_by_one(raw: bytes, count: int, name: str) -> Texts:

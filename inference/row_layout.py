@@ -6,9 +6,12 @@ its strings cost about as much as one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from inference.signature import Column, ColumnType, Signature
 
@@ -54,6 +57,56 @@ class Group:
         self.columns = tuple(columns[place] for place in places)
         self.names = tuple(column.name for column in self.columns)
         self.of = _taker(places)
+
+
+class DecodedRows(Mapping[str, NDArray[Any]]):
+    """The columns of rows of one layout, kept as an array per dtype: `objects` and `doubles`, [columns, rows].
+
+    `others` are the columns of other dtypes by name. A column's own array is a view that is made when one is asked
+    for: with hundreds of columns, making them for each request and joining them one by one costs more than the
+    answer, and all of it is too much for the processor's cache.
+    """
+
+    __slots__ = ("_views", "doubles", "layout", "objects", "others")
+
+    def __init__(
+        self,
+        layout: RowLayout,
+        objects: NDArray[Any],
+        doubles: NDArray[np.float64],
+        others: Mapping[str, NDArray[Any]],
+    ) -> None:
+        self.layout, self.objects, self.doubles, self.others = layout, objects, doubles, others
+        self._views: dict[str, NDArray[Any]] | None = None
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.views()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.views())
+
+    def __len__(self) -> int:
+        return self.layout.width
+
+    def views(self) -> dict[str, NDArray[Any]]:
+        """Return each column's own array, for those who look at many of them."""
+        if self._views is None:
+            views = dict(zip(self.layout.objects.names, self.objects, strict=True))
+            views.update(zip(self.layout.doubles.names, self.doubles, strict=True))
+            views.update(self.others)
+            self._views = views
+        return self._views
+
+
+def join_rows(parts: Sequence[DecodedRows]) -> DecodedRows:
+    """Return the rows of all parts, which have one layout, in order."""
+    layout = parts[0].layout
+    return DecodedRows(
+        layout,
+        np.concatenate([part.objects for part in parts], axis=1),
+        np.concatenate([part.doubles for part in parts], axis=1),
+        {name: np.concatenate([part.others[name] for part in parts]) for name in layout.others.names},
+    )
 
 
 def layout_of(signature: Signature) -> RowLayout:

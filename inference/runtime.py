@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.arrays import Texts, array_of
+
 Columns = Mapping[str, NDArray[Any]]
 """One 1-D array per signature column, all of one length; dtypes as in `inference.signature.ColumnType`."""
+
+EncodedColumns = Mapping[str, NDArray[Any] | Texts]
+"""Columns of which those of strings may be by reference, where many rows repeat few strings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,16 @@ class Runtime(Protocol):
         ...
 
 
+class TextsRuntime(Runtime, Protocol):
+    """A runtime that takes strings by reference: it looks each distinct one up once."""
+
+    takes_texts: bool
+
+    def run(self, columns: EncodedColumns, rows: int) -> Scores:
+        """Return the scores of `rows` rows."""
+        ...
+
+
 @runtime_checkable
 class RemoteRuntime(Runtime, Protocol):
     """A runtime in a process of its own, which can be given up and which takes the model's own parameters."""
@@ -47,3 +62,15 @@ class RemoteRuntime(Runtime, Protocol):
     def close(self) -> None:
         """End the process."""
         ...
+
+
+def run_encoded(runtime: Runtime, columns: EncodedColumns, rows: int) -> Scores:
+    """Return the scores of `rows` rows; strings by reference reach the runtimes that take them as such."""
+    if getattr(runtime, "takes_texts", False):
+        return cast("TextsRuntime", runtime).run(columns, rows)
+    return runtime.run(plain_columns(columns), rows)
+
+
+def plain_columns(columns: EncodedColumns) -> Columns:
+    """Return columns with every string of every row in an array."""
+    return {name: array_of(columns[name]) for name in columns}

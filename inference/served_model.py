@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.decision import Decision
-from inference.runtime import Columns, RemoteRuntime, Runtime
+from inference.runtime import EncodedColumns, RemoteRuntime, Runtime, plain_columns, run_encoded
 from inference.signature import Signature
 
 
@@ -34,13 +34,13 @@ class ServedModel:
     decision: Decision
     runtime: Runtime
 
-    def predict(self, columns: Columns, rows: int) -> Predictions:
+    def predict(self, columns: EncodedColumns, rows: int) -> Predictions:
         """Return the predictions of `rows` rows whose columns fit the signature."""
-        scores = self.runtime.run(columns, rows)
+        scores = run_encoded(self.runtime, columns, rows)
         return Predictions(self.decision.apply(scores, self.signature), scores.probabilities)
 
     def predict_within(
-        self, columns: Columns, rows: int, *, params: Mapping[str, Any] | None, seconds: float | None
+        self, columns: EncodedColumns, rows: int, *, params: Mapping[str, Any] | None, seconds: float | None
     ) -> Predictions:
         """Return the predictions of `rows` rows under the model's own `params`, given up after `seconds`.
 
@@ -51,5 +51,5 @@ class ServedModel:
         """
         if not isinstance(self.runtime, RemoteRuntime):
             return self.predict(columns, rows)
-        scores = self.runtime.run_within(columns, rows, params=params, seconds=seconds)
+        scores = self.runtime.run_within(plain_columns(columns), rows, params=params, seconds=seconds)
         return Predictions(self.decision.apply(scores, self.signature), scores.probabilities)

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.arrays import Texts, Values, whole_numbers
-from inference.columns import columns_from_lists, columns_from_rows
+from inference.columns import columns_from_rows, encoded_columns
 from inference.errors import MalformedColumnsError, SignatureMismatchError
 from inference.raw_texts import texts_from_raw
-from inference.runtime import Columns
+from inference.runtime import EncodedColumns
 from inference.signature import Column, ColumnType, Signature
 
 DATATYPES: Final[Mapping[ColumnType, str]] = {
@@ -145,8 +145,8 @@ def rows_in(tensors: Sequence[Tensor]) -> int:
     return first.shape[0]
 
 
-def columns_from_tensors(tensors: Sequence[Tensor], signature: Signature) -> Columns:
-    """Return one array per signature column from tensors that `rows_in` has accepted.
+def columns_from_tensors(tensors: Sequence[Tensor], signature: Signature) -> EncodedColumns:
+    """Return the signature's columns from tensors that `rows_in` has accepted.
 
     Raises:
         EmptyBatchError: There are no rows.
@@ -169,7 +169,7 @@ def columns_from_tensors(tensors: Sequence[Tensor], signature: Signature) -> Col
         row = {name: given[0] for name, given in values.items() if isinstance(given, list)}
         if len(row) == len(values):
             return columns_from_rows([row], signature)
-    return columns_from_lists(values, signature)[0]
+    return encoded_columns(values, signature)[0]
 
 
 def _size(name: str, shape: Sequence[int]) -> int:
@@ -196,7 +196,7 @@ def _check_datatype(column: Column, datatype: str, values: Values) -> None:
             raise SignatureMismatchError(f"does not fit {datatype}", column=column.name, row=row)
 
 
-def _columns_from_matrix(tensor: Tensor, signature: Signature) -> Columns:
+def _columns_from_matrix(tensor: Tensor, signature: Signature) -> EncodedColumns:
     width = len(signature.columns)
     textual = [column for column in signature.columns if column.type not in {ColumnType.DOUBLE, ColumnType.LONG}]
     if textual:
@@ -218,4 +218,4 @@ def _columns_from_matrix(tensor: Tensor, signature: Signature) -> Columns:
         if tensor.datatype in _INTEGERS:
             _check_datatype(column, tensor.datatype, given)
         values[column.name] = whole_numbers(given) if column.type is ColumnType.LONG else given
-    return columns_from_lists(values, signature)[0]
+    return encoded_columns(values, signature)[0]

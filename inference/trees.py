@@ -10,7 +10,7 @@ import numpy as np
 from inference.feature_matrix import FeatureMatrix
 from inference.gtil import TreeLibraryError, Trees
 from inference.preprocessing import Block, describe, restore, softmax
-from inference.runtime import Columns, Scores
+from inference.runtime import EncodedColumns, Scores
 from inference.stored import Stored
 
 KIND = "trees"
@@ -35,6 +35,8 @@ class TreeRuntime:
         single: The ensemble compares float32 features, as scikit-learn's forests do.
     """
 
+    takes_texts = True
+
     def __init__(self, *, blocks: tuple[Block, ...], trees: bytes, output: TreeOutput, single: bool) -> None:
         try:
             self._trees = Trees(trees, raw=output is TreeOutput.SCORES)
@@ -55,7 +57,7 @@ class TreeRuntime:
         """How many classes it gives probabilities for; 0 for a regressor."""
         return {TreeOutput.VALUE: 0, TreeOutput.SECOND: 2}.get(self._output, self._trees.outputs)
 
-    def run(self, columns: Columns, rows: int) -> Scores:
+    def run(self, columns: EncodedColumns, rows: int) -> Scores:
         """Return the scores of `rows` rows."""
         result = self._trees.predict(self._matrix.fill(columns, rows))
         if self._output is TreeOutput.VALUE:

@@ -14,7 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from monitoring.metrics import DEFINITIONS, Definition, Kind, is_alive
+from monitoring.metrics import DEFINITIONS, Definition, Kind
+from monitoring.metrics_folders import is_alive
 
 Key = tuple[str, ...]
 

@@ -9,9 +9,6 @@ what it counted since the last save with it: a fifth of a second of counts, neve
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import time
 from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass
@@ -166,7 +163,7 @@ class ServingMetrics:
             return
         temporary = self._path.with_suffix(".tmp")
         try:
-            # Another host that shares the folder takes our processes for dead ones, and removes what they left.
+            # A host that shares the folder over a file system without locks takes it for one that nobody uses.
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary.write_bytes(content)
             temporary.replace(self._path)
@@ -198,31 +195,3 @@ class ModelMetrics:
         if rows != self._depth:
             self._metrics.queue_depth(self._model, rows - self._depth)
             self._depth = rows
-
-
-def process_metrics(folder: Path) -> ServingMetrics:
-    """Return this process's metrics, saved under `folder`, where `monitoring.exposition` finds them.
-
-    The file's name is the process and the time: a process id that is given again must not make counters fall.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return ServingMetrics(folder / f"{os.getpid()}-{time.time_ns()}.json")
-
-
-def prune_metrics(run: Path, own: Path) -> None:
-    """Remove the folders `metrics-<supervisor>` in `run` whose supervisor is gone; `own` stays in any case."""
-    for folder in run.glob("metrics-*"):
-        supervisor = folder.name.removeprefix("metrics-")
-        if folder != own and supervisor.isdecimal() and not is_alive(int(supervisor)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def is_alive(process: int) -> bool:
-    """Return whether there is a process of this id."""
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass  # it is another user's
-    return True

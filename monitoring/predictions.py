@@ -22,7 +22,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from monitoring.bulk import bulk_positions, bulk_values
+from inference.arrays import Texts
+from inference.runtime import EncodedColumns
+from monitoring.bulk import bulk_positions, bulk_repeated, bulk_values
 from monitoring.errors import LogUnavailableError, SpoolFullError
 
 SEGMENT_SUFFIX = ".jsonl"
@@ -44,7 +46,8 @@ class PredictionRecord:
     `unit_hashes`, `cohorts`, `caller_ids`, `predictions`, `scores`, `features` and `protected` are in that order.
     `variant` is None when the caller asked for the version by number, which keeps the rows out of every analysis. A
     cohort is one of `rollout.assignment.Cohort`, None for a row without a unit or a model that is not split.
-    Features are rows, or columns by name; columns, predictions and scores may be arrays, positions a range.
+    Features are rows, or columns by name; columns, predictions and scores may be arrays, columns strings by
+    reference, positions a range.
     """
 
     request_id: str
@@ -59,7 +62,7 @@ class PredictionRecord:
     positions: Sequence[int]
     predictions: Sequence[Any] | NDArray[Any]
     scores: Sequence[float] | NDArray[Any] | None
-    features: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Mapping[str, NDArray[Any]]
+    features: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | EncodedColumns
     unit_hashes: Sequence[str | None] | None = None
     cohorts: Sequence[str | None] | None = None
     caller_ids: Sequence[str | None] | None = None
@@ -78,6 +81,8 @@ def encode_record(record: PredictionRecord) -> bytes:
             features={name: bulk_values(values) for name, values in features.items()}
             if isinstance(features, Mapping)
             else features,
+            unit_hashes=bulk_repeated(record.unit_hashes),
+            cohorts=bulk_repeated(record.cohorts),
         )
     return orjson.dumps(record, default=_listed, option=_OPTIONS)
 
@@ -171,11 +176,15 @@ class SegmentWriter:
 
 
 def _listed(value: Any) -> Any:
-    """Return what orjson does not know, a range or an array of strings, as a list."""
+    """Return what orjson does not know, a range, strings of either form or columns, as what it knows."""
     if isinstance(value, range):
         return list(value)
+    if isinstance(value, Texts):
+        return value.array().tolist()
     if isinstance(value, np.ndarray):
         return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
     raise TypeError(type(value).__name__)
 
 

@@ -51,6 +51,8 @@ def _plain(record: dict[str, Any]) -> dict[str, Any]:
         "predictions": predictions,
         "scores": plain_values(record["scores"]),
         "features": features,
+        "unit_hashes": plain_values(record["unit_hashes"]),
+        "cohorts": plain_values(record.get("cohorts")),
     }
 
 
@@ -72,7 +74,7 @@ def _prediction_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "rollout_id": record["rollout_id"],
             "protocol": record["protocol"],
             "unit_hash": _at(record["unit_hashes"], index),
-            "cohort": _at(record.get("cohorts"), index),
+            "cohort": _at(record["cohorts"], index),
             "caller_id": _at(record["caller_ids"], index),
             "prediction": record["predictions"][index],
             "score": _at(record["scores"], index),

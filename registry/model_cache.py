@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from registry.digest import digest_folder
 from registry.errors import DigestMismatchError, FilesChangedError
+from registry.incoming import incoming, place, write_settled
 from registry.registry import Registry
 from registry.versions import ModelVersion
 
@@ -42,17 +43,14 @@ class ModelCache:
         # A number can be given again after its version was deleted; what lies here is then another version's copy.
         if kept is not None and (version.digest is not None or first is not None):
             return kept
-        incoming = home / f".incoming-{uuid4().hex}"
-        try:
-            registry.download(version, incoming)
-            digest = digest_folder(incoming)
+        with incoming(home) as folder:
+            registry.download(version, folder)
+            digest = digest_folder(folder)
             if version.digest is not None and digest != version.digest:
                 raise DigestMismatchError(str(version), expected=version.digest, found=digest)
             if version.digest is None:
                 _First.check(home, version, first, digest)
-            return _put(incoming, home / _folder_name(version.version, digest))
-        finally:
-            shutil.rmtree(incoming, ignore_errors=True)
+            return _put(folder, home / _folder_name(version.version, digest))
 
     def find(self, name: str, version: str, digest: str | None) -> Path | None:
         """Return the folder of an intact copy, None when there is none; asks no registry.
@@ -112,20 +110,18 @@ class _First:
                 raise FilesChangedError(str(version), expected=first.digest, found=digest, record=str(path))
             return
         text = json.dumps({"digest": digest, "created_at": version.created_at.isoformat()})
-        temporary = path.with_suffix(f".{uuid4().hex}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_settled(path, text)
 
 
 def _folder_name(version: str, digest: str) -> str:
     return f"{version}-{digest.removeprefix('sha256:')[:_SHORT]}"
 
 
-def _put(incoming: Path, folder: Path) -> Path:
+def _put(arrived: Path, folder: Path) -> Path:
     if folder.exists():  # a damaged copy, or one that another process has just put there
-        folder.rename(incoming.with_name(f".replaced-{uuid4().hex}"))
+        folder.rename(arrived.with_name(f".replaced-{uuid4().hex}"))
     try:
-        incoming.rename(folder)
+        place(arrived, folder)
     except OSError:
         if not folder.exists():
             raise

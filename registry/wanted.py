@@ -73,6 +73,17 @@ class WantedModels:
         self._known: dict[WantedModel, tuple[ModelVersion, float]] = {}
         self._problems: dict[str, str] = {}
 
+    def pin(self, name: str) -> WantedModel | None:
+        """Return what a model is pinned to where that is not its champion, None where its champion serves."""
+        return next(
+            (
+                one
+                for one in self._wanted
+                if one.name == name and (one.version or one.alias not in {None, CHAMPION})
+            ),
+            None,
+        )
+
     def problems(self) -> dict[str, str]:
         """Return what was named and is not there, by reference, as of the last look."""
         return dict(self._problems)

@@ -71,7 +71,8 @@ def start(
     Raises:
         GateRefusedError: A gate refuses the challenger and there is no override.
         ModelNotFoundError: The champion or the challenger is not in the registry.
-        RolloutConflictError: The model has an active rollout, or the challenger is the champion.
+        RolloutConflictError: The model has an active rollout, or the challenger is the champion, or the champion is
+            not what serves: that is pinned, or the alias has just been moved.
     """
     champion = registry.find(Reference(plan.model, alias=CHAMPION))
     wanted = (
@@ -87,6 +88,7 @@ def start(
     rollout_id, salt = f"r-{uuid.uuid4().hex[:12]}", new_salt()
     weight_bp = plan.steps[0].weight_bp
     with engine.begin() as connection:
+        _check_champion_serves(connection, champion)
         try:
             connection.execute(
                 insert(ROLLOUT),
@@ -202,6 +204,19 @@ def active_rollout(engine: Engine, model: str) -> Rollout | None:
             select(ROLLOUT).where(ROLLOUT.c.model == model, ROLLOUT.c.finished_at.is_(None))
         ).first()
         return None if row is None else _rollout(row)
+
+
+def _check_champion_serves(connection: Connection, champion: ModelVersion) -> None:
+    """Refuse to replace, in silence, a version that serves because a deployment names it by its number."""
+    model = champion.name
+    row = connection.execute(select(SERVING_STATE).where(SERVING_STATE.c.model == model)).first()
+    if row is None or row.rollout_id is not None or row.champion_version in {None, champion.version}:
+        return
+    raise RolloutConflictError(
+        f"'{model}' serves version {row.champion_version} and its champion is version {champion.version}, which a "
+        f"rollout would serve instead; where FAIRMIND_BENTOS_MODELS pins the version, let it name '{model}' alone, "
+        "and where the alias was moved a moment ago, repeat in a few seconds"
+    )
 
 
 def _pin(

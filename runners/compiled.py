@@ -8,6 +8,7 @@ from typing import Final
 from uuid import uuid4
 
 from registry.digest import digest_folder
+from registry.incoming import incoming, place, write_settled
 
 _CURRENT: Final = "current"
 _SHORT: Final = 12
@@ -47,13 +48,13 @@ class CompiledCache:
         if kept.is_dir() and _name(kept) != name:
             kept.rename(home / f".damaged-{uuid4().hex}")
         if not kept.is_dir():
-            incoming = home / f".incoming-{uuid4().hex}"
-            shutil.move(folder, incoming)
-            incoming.rename(kept)
+            with incoming(home) as arrived:
+                for path in folder.iterdir():
+                    shutil.move(path, arrived / path.name)
+                place(arrived, kept)
+            shutil.rmtree(folder, ignore_errors=True)
         self._intact[kept] = True
-        current = home / f".{_CURRENT}-{uuid4().hex}"
-        current.write_text(name, encoding="utf-8")
-        current.replace(home / _CURRENT)
+        write_settled(home / _CURRENT, name)
         return kept
 
     def _home(self, digest: str) -> Path:

@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict
 
+from registry.incoming import write_settled
 from runners.errors import RunnerEnvironmentError
 
 _COMPLETE: Final = ".complete"
@@ -99,7 +100,8 @@ def make_environment(
             shutil.rmtree(folder, ignore_errors=True)
             made = _make(specification, folder, _Uv(program, folder.parent, lock))
             marker = {"is_exact": made.is_exact, "notes": made.notes}
-            (folder / _COMPLETE).write_text(json.dumps(marker), encoding="utf-8")
+            os.sync()  # thousands of files, of which some may be in uv's cache as well: one call for all
+            write_settled(folder / _COMPLETE, json.dumps(marker))
     return made
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 from pydantic import ValidationError
 
 from inference.decision import Decision
 from inference.loading import DECISION_FILE, SIGNATURE_FILE
+from registry.incoming import incoming, place
 from runners.environments import EnvironmentSpecification, lean_requirements, locked, make_environment
 from runners.errors import MlModelError, UntrustedModelError
 from runners.mlmodel import HARMLESS_TYPES, MlModel, read_mlmodel
@@ -60,13 +60,10 @@ class Preparer:
             specification = self.specify(model, tell)
             tell("it is being loaded for the first time")
             described = describe(model, specification, self.policy)
-            incoming = into.with_name(f".incoming-{uuid4().hex}")
-            try:
-                _write(incoming / FAIRMIND_FOLDER, model, specification, described)
+            with incoming(into.parent) as made:
+                _write(made / FAIRMIND_FOLDER, model, specification, described)
                 shutil.rmtree(into, ignore_errors=True)
-                incoming.rename(into)
-            finally:
-                shutil.rmtree(incoming, ignore_errors=True)
+                place(made, into)
         return into
 
     def is_ready(self, folder: Path) -> bool:

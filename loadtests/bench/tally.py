@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ class Tally:
     """Answers so far; latencies in seconds, by status, in the order they came."""
 
     def __init__(self) -> None:
-        self.seconds: dict[int, list[float]] = defaultdict(list)
+        self.seconds: dict[int, array[float]] = defaultdict(lambda: array("d"))
         self.lost = 0
 
     def note(self, status: int, seconds: float) -> None:

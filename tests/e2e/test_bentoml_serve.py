@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import bentoml
@@ -83,6 +84,17 @@ def test_it_listens_on_loopback_unless_told_otherwise(served: Served) -> None:
         if connection.status == psutil.CONN_LISTEN
     }
     assert listening == {"127.0.0.1"}
+
+
+def test_the_companion_gives_way_to_the_workers(served: Served) -> None:
+    supervisor = psutil.Process(served.pid)
+    niceness = {
+        name: process.nice() - supervisor.nice()
+        for process in supervisor.children(recursive=True)
+        for option, name in pairwise(process.cmdline())
+        if option == "--service-name"
+    }
+    assert niceness == {"FairMind": 0, "FairMindCompanion": 5}
 
 
 # ---- what starting promises ----

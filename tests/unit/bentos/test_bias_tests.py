@@ -1,4 +1,4 @@
-"""Bias tests asked for at the same time do not disturb each other."""
+"""Bias tests: asked for at the same time they do not disturb each other; a version need not serve to be tested."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from sqlalchemy import Engine
 
 from bentos.bias_tests import BiasTests
 from bentos.companion import Companion
+from bentos.errors import NotReadyError
 from compilation.compile import compile_model
 from database.engine import sqlite_engine
 from database.home import Home
 from database.migrate import upgrade
-from rollout.serving_store import write_state
+from rollout.serving_store import follow_aliases, write_state
+from tests.fakes.registry import FakeRegistry
 
 
 @pytest.fixture
@@ -66,3 +68,21 @@ def test_tests_of_tree_models_from_several_threads_each_get_their_own_answer(
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_version_made_elsewhere_that_serves_nobody_is_prepared_when_its_test_is_asked_for(
+    companion: Companion, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    follow_aliases(companion.control, registry.aliased(), datetime.now(UTC), seen={})
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "MLmodel").write_text("flavors: {}\n")
+    registry.register("credit", theirs)
+    rows = [{"features": {"age": 41.0}, "protected": {"g": "a"}}]
+    body = {"model": "credit", "version": "4", "favourable": 1, "instances": rows}
+    tests = BiasTests(companion)
+    with pytest.raises(NotReadyError, match=r"credit/4 .*waits for its turn.*; ask again"):
+        tests.run(body)
+    companion._preparations.work()
+    with pytest.raises(NotReadyError, match="flavours: none"):  # what is wrong with its files
+        tests.run(body)

@@ -345,3 +345,17 @@ def test_a_foreign_version_of_a_registry_that_is_not_trusted_says_what_it_holds_
     assert "FAIRMIND_REGISTRY_TRUSTED=http://mlflow.example:5000" in str(state.champion.problem)
     assert "secret" not in str(state.champion.problem)
     until(lambda: is_served(companion, "1"))
+
+
+def test_what_was_being_fetched_when_a_companion_was_killed_is_gone_once_the_next_one_works(
+    companion: Companion,
+) -> None:
+    homes = companion.home.models / "credit", companion.home.prepared / "theirs", companion.home.compiled / "abc"
+    left = [home / ".incoming-0123456789abcdef" for home in homes]
+    for folder in left:
+        folder.mkdir(parents=True)
+        (folder / "model.pkl").write_bytes(b"half of it")
+        os.utime(folder, (time.time() - 3600,) * 2)
+    companion.start()
+    until(lambda: is_served(companion, "1"))
+    assert not any(folder.exists() for folder in left)

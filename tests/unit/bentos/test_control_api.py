@@ -355,7 +355,7 @@ def test_what_workers_counted_is_summed_over_their_files(api: Api, tmp_path: Pat
     folder = tmp_path / "metrics"
     code = f"""
 import pathlib
-from monitoring.metrics import process_metrics
+from monitoring.metrics_folders import process_metrics
 metrics = process_metrics(pathlib.Path({str(folder)!r}))
 metrics.predicted("credit", "champion", "predict", 7, 0.003)
 metrics.request("credit", "predict", "200")

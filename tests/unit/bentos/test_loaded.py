@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import time
 import weakref
 from typing import Any
+
+import pytest
 
 from bentos.loaded import LoadedVersions
 from inference.batching import BatchingPolicy
@@ -57,6 +60,27 @@ def test_what_is_let_go_is_freed_and_still_answers_who_holds_it(credit: Any) -> 
         del batcher
         gc.collect()
         assert gone() is None
+        await held.close()
+
+    asyncio.run(scenario())
+
+
+def test_memory_is_given_back_once_the_last_holder_of_a_version_has_let_go(
+    credit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request under way may hold it for longer than the swap takes; what is given back before is not its."""
+    given_back = threading.Semaphore(0)
+    monkeypatch.setattr("bentos.loaded.give_back_memory", given_back.release)
+
+    async def scenario() -> None:
+        held = LoadedVersions(BatchingPolicy(), ServingMetrics(), lambda: None, idle=0)
+        batcher = await load(held, ServedVersion(version="1", digest=None, folder=str(credit.folder)))
+        assert await asyncio.to_thread(given_back.acquire, timeout=10), "after it was loaded"
+        held.keep_only([], [])
+        await asyncio.sleep(0.05)
+        assert not given_back.acquire(blocking=False)
+        del batcher
+        assert await asyncio.to_thread(given_back.acquire, timeout=10)
         await held.close()
 
     asyncio.run(scenario())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,28 @@ def test_other_methods_are_405_and_say_which_one(service: Any, credit: Any) -> N
             response = await client.request(method, path)
             assert (response.status_code, response.headers["allow"]) == (405, allowed)
             assert allowed in response.json()["error"]
+
+    service.run(scenario)
+
+
+def test_where_there_is_no_route_there_is_none_for_any_method(service: Any, credit: Any) -> None:
+    service.serve(credit)
+    paths = (
+        "/v2/x/infer",
+        "/v2/infer",
+        "/v2/models",
+        "/v2/models/a/b/c",
+        "/v2/health",
+        "/v2/models/credit/rows/infer",
+    )
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        for method, path in itertools.product(("GET", "POST", "DELETE"), paths):
+            response = await client.request(method, path, content=b"{}")
+            assert (response.status_code, "no such route" in response.json()["error"]) == (404, True), (
+                method,
+                path,
+            )
 
     service.run(scenario)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.preparations import Preparations
+from bentos.preparations import Located, Preparations
 from bentos.version_folders import VersionFolders
 from registry.digest import digest_folder
 from registry.model_cache import ModelCache
@@ -236,3 +236,39 @@ def test_what_is_no_longer_wanted_is_forgotten(strangers: Strangers) -> None:
     strangers.preparations.work()
     assert strangers.preparer.sources == []
     assert strangers.folders.problems() == {}
+
+
+def test_a_version_that_serves_nobody_is_prepared_when_it_is_asked_for_and_forgotten_later(
+    strangers: Strangers,
+) -> None:
+    strangers.register()
+    version = ServedVersion(version="1", digest=None)
+
+    def ask() -> Located:
+        found = strangers.folders.obtain_other("theirs", version)
+        strangers.folders.obtain([], ask_registry=True)  # as at each poll: nothing is to serve
+        return found
+
+    assert ask().problem == "it waits for its turn to be prepared"
+    strangers.preparations.work()
+    assert ask().folder is not None
+    assert strangers.folders.problems() == {}
+
+    strangers.preparer.is_trusted = False
+    strangers.clock.now += 61
+    ask()
+    strangers.preparations.work()
+    assert "FAIRMIND_REGISTRY_TRUSTED" in (ask().problem or "")
+    strangers.clock.now += 601
+    strangers.folders.obtain([], ask_registry=True)
+    made = len(strangers.preparer.sources)
+    strangers.preparations.work()
+    assert len(strangers.preparer.sources) == made
+
+
+def test_any_other_version_of_ours_needs_no_preparation(strangers: Strangers) -> None:
+    strangers.register(**{"fairmind__signature.json": "{}"})
+    found = strangers.folders.obtain_other("theirs", ServedVersion(version="1", digest=None))
+    assert found.folder is not None
+    strangers.preparations.work()
+    assert strangers.preparer.sources == []

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from bentos.promotions import follow, promote_rollout, promote_version, roll_back
+from bentos.promotions import follow, promote_rollout, promote_version, roll_back, start_rollout
 from database.engine import sqlite_engine
 from database.migrate import upgrade
 from registry.errors import GateRefusedError, InvalidReferenceError, ModelNotFoundError, RegistryUnavailableError
 from registry.promotion import Promotion
 from registry.reference import Reference
+from registry.wanted import WantedModels, parse_wanted
 from rollout import rollouts
 from rollout.errors import RolloutConflictError, RolloutNotFoundError
 from rollout.plan import Plan
@@ -200,3 +201,38 @@ def test_a_rollout_that_is_over_or_unknown_is_not_promoted(control: Engine, regi
     assert aliases(registry)["champion"] == "1"
     with pytest.raises(RolloutNotFoundError):
         promote_rollout(control, registry, "r-nope", override=None, actor="a", now=NOW)
+
+
+@pytest.mark.parametrize("models", ["credit/3", "credit/1", "credit@stable"])
+def test_a_model_that_is_pinned_serves_what_it_is_pinned_to_and_starts_no_rollout(
+    control: Engine, registry: FakeRegistry, models: str
+) -> None:
+    registry.set_alias("credit", "stable", "3")
+    wanted = WantedModels(parse_wanted(models))
+    follow(control, registry, NOW, wanted)
+    before = served(control)
+    plan = Plan.parse({"model": "credit", "challenger": "2", "steps": [{"weight": 0.1}]})
+    with pytest.raises(RolloutConflictError, match=f"FAIRMIND_BENTOS_MODELS pins .* '{models}'"):
+        start_rollout(control, registry, plan, wanted, override=None, actor="ada", now=NOW)
+    follow(control, registry, NOW, wanted)
+    assert served(control) == before
+    assert before.champion.version == ("1" if models == "credit/1" else "3")
+    assert rollouts.rollouts(control) == []
+
+
+@pytest.mark.parametrize("models", ["", "credit", "credit@champion", "other/3,credit"])
+def test_a_model_that_follows_its_champion_starts_one(control: Engine, registry: FakeRegistry, models: str) -> None:
+    plan = Plan.parse({"model": "credit", "challenger": "2", "steps": [{"weight": 0.1}]})
+    wanted = WantedModels(parse_wanted(models))
+    started = start_rollout(control, registry, plan, wanted, override=None, actor="ada", now=NOW)
+    assert served(control).rollout_id == started.id
+
+
+def test_no_rollout_takes_the_place_of_a_version_that_another_process_pinned(
+    control: Engine, registry: FakeRegistry
+) -> None:
+    follow(control, registry, NOW, WantedModels(parse_wanted("credit/3")))
+    with pytest.raises(RolloutConflictError, match=r"serves version 3 .* champion is version 1.*BENTOS_MODELS"):
+        start(control, registry, "2")
+    assert served(control).champion.version == "3"
+    assert rollouts.rollouts(control) == []

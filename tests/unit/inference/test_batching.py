@@ -4,66 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import pytest
 
 from inference.batching import Batcher, BatchingPolicy
 from inference.cost import CostModel
 from inference.decision import Decision
 from inference.errors import (
-    DeadlineExceededError,
     DrainingError,
     ModelFailedError,
     ModelTimeoutError,
-    QueueFullError,
     RowsRefusedError,
 )
 from inference.observer import SilentObserver
-from inference.runtime import Columns, Scores
 from inference.served_model import Predictions, ServedModel
-from inference.signature import Column, ColumnType, Signature, Task
-
-SIGNATURE = Signature(columns=(Column(name="x", type=ColumnType.DOUBLE),), task=Task.REGRESSION)
-
-
-class Doubler:
-    """Answers 2x, remembers the sizes of its calls, refuses negative numbers and can be slow."""
-
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.calls: list[int] = []
-        self.seconds = seconds
-
-    def run(self, columns: Columns, rows: int) -> Scores:
-        self.calls.append(rows)
-        time.sleep(self.seconds)
-        if (columns["x"] < 0).any():
-            raise ValueError("negative")
-        return Scores(values=columns["x"] * 2)
-
-
-def batcher(runtime: Doubler | Elsewhere, executor: ThreadPoolExecutor, **policy: Any) -> Batcher:
-    return Batcher(
-        ServedModel(SIGNATURE, Decision(), runtime),
-        name="doubler",
-        version="1",
-        policy=BatchingPolicy(**policy),
-        cost=CostModel(fixed=max(getattr(runtime, "seconds", 0.0), 1e-6), per_row=1e-9),
-        executor=executor,
-        observer=SilentObserver(),
-    )
-
-
-def x(*values: float) -> Columns:
-    return {"x": np.array(values, dtype=np.float64)}
-
-
-def run(scenario: Callable[[ThreadPoolExecutor], Coroutine[Any, Any, None]]) -> None:
-    with ThreadPoolExecutor(1) as executor:
-        asyncio.run(scenario(executor))
+from tests.fakes.queues import SIGNATURE, Doubler, Elsewhere, batcher, run, x
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01], ids=["inline", "in a thread"])
@@ -132,47 +89,6 @@ def test_a_cancelled_request_leaves_the_queue_unrun() -> None:
     run(scenario)
 
 
-def test_a_full_queue_refuses_at_the_door() -> None:
-    async def scenario(executor: ThreadPoolExecutor) -> None:
-        queue = batcher(Doubler(0.05), executor, max_queue_rows=5)
-        first = asyncio.create_task(queue.predict(x(1), 1))
-        await asyncio.sleep(0.01)
-        waiting = asyncio.create_task(queue.predict(x(*range(4)), 4))
-        await asyncio.sleep(0)
-        with pytest.raises(QueueFullError) as refusal:
-            await queue.predict(x(1, 2), 2)
-        assert refusal.value.retry_after > 0
-        await asyncio.gather(first, waiting)
-
-    run(scenario)
-
-
-def test_a_request_that_could_not_make_its_deadline_is_not_run() -> None:
-    async def scenario(executor: ThreadPoolExecutor) -> None:
-        runtime = Doubler(0.05)
-        queue = batcher(runtime, executor)
-        first = asyncio.create_task(queue.predict(x(1), 1))
-        await asyncio.sleep(0.01)
-        with pytest.raises(DeadlineExceededError):
-            await queue.predict(x(2), 1, deadline=time.perf_counter() + 0.01)
-        await first
-        await queue.drain()
-        assert runtime.calls == [1]
-
-    run(scenario)
-
-
-def test_a_model_that_hangs_is_left_at_the_deadline() -> None:
-    async def scenario(executor: ThreadPoolExecutor) -> None:
-        queue = batcher(Doubler(0.3), executor)
-        started = time.perf_counter()
-        with pytest.raises(DeadlineExceededError):
-            await queue.predict(x(1), 1, deadline=started + 0.05)
-        assert time.perf_counter() - started < 0.25
-
-    run(scenario)
-
-
 def test_draining_answers_what_was_taken_and_refuses_the_rest() -> None:
     async def scenario(executor: ThreadPoolExecutor) -> None:
         queue = batcher(Doubler(0.02), executor)
@@ -187,32 +103,6 @@ def test_draining_answers_what_was_taken_and_refuses_the_rest() -> None:
         assert (await taken).prediction.tolist() == [2.0]
 
     run(scenario)
-
-
-class Elsewhere:
-    """A model in a process of its own, as far as a batch queue can tell: takes parameters, can be given up."""
-
-    def __init__(self, hangs_on: float = float("nan")) -> None:
-        self.hangs_on = hangs_on
-        self.calls: list[tuple[list[float], Mapping[str, Any] | None]] = []
-
-    def run(self, columns: Columns, rows: int) -> Scores:
-        return self.run_within(columns, rows, params=None, seconds=None)
-
-    def run_within(
-        self, columns: Columns, rows: int, *, params: Mapping[str, Any] | None, seconds: float | None
-    ) -> Scores:
-        self.calls.append((columns["x"].tolist(), params))
-        if self.hangs_on in columns["x"]:
-            assert seconds is not None
-            time.sleep(seconds)
-            raise ModelTimeoutError(seconds)
-        if (columns["x"] < 0).any():
-            raise RowsRefusedError("elsewhere", "negative")
-        return Scores(values=columns["x"] * (params or {}).get("factor", 2))
-
-    def close(self) -> None:
-        pass
 
 
 def test_requests_with_other_parameters_never_share_a_call() -> None:
@@ -250,53 +140,6 @@ def test_what_a_model_says_of_the_rows_it_refuses_reaches_the_one_who_sent_them(
         good, bad = await asyncio.gather(queue.predict(x(1), 1), queue.predict(x(-1), 1), return_exceptions=True)
         assert isinstance(good, Predictions)
         assert isinstance(bad, RowsRefusedError)
-
-    run(scenario)
-
-
-def test_an_earlier_deadline_is_kept_behind_a_later_one() -> None:
-    async def scenario(executor: ThreadPoolExecutor) -> None:
-        runtime = Doubler(0.3)
-        queue = batcher(runtime, executor, max_wait_seconds=10.0)
-        now = time.perf_counter()
-        patient = asyncio.create_task(queue.predict(x(1), 1, now + 5.0))
-        while not runtime.calls:
-            await asyncio.sleep(0.001)
-        with pytest.raises(DeadlineExceededError):
-            await queue.predict(x(2), 1, now + 0.45)
-        assert time.perf_counter() - now < 0.6, "its own call would have ended then"
-        assert (await patient).prediction.tolist() == [2.0]
-
-    run(scenario)
-
-
-def test_the_wait_for_the_call_under_way_counts_as_wait() -> None:
-    async def scenario(executor: ThreadPoolExecutor) -> None:
-        runtime = Doubler(0.2)
-        queue = batcher(runtime, executor, max_wait_seconds=0.1)
-        running = asyncio.create_task(queue.predict(x(1), 1))
-        await asyncio.sleep(0.02)
-        with pytest.raises(QueueFullError) as refused:
-            await queue.predict(x(2), 1)
-        assert 0.0 < refused.value.retry_after <= 0.2
-        await running
-        assert runtime.calls == [1]
-
-    run(scenario)
-
-
-def test_one_slow_call_does_not_have_the_next_requests_refused_for_ever() -> None:
-    """BentoML's dispatcher cancels what a latency model trained on its first requests takes for late."""
-
-    async def scenario(executor: ThreadPoolExecutor) -> None:
-        runtime = Doubler(0.05)
-        queue = batcher(runtime, executor, max_wait_seconds=0.5)
-        await queue.predict(x(1), 1)
-        runtime.seconds = 0.0
-        for _ in range(60):
-            await queue.predict(x(1), 1)
-        answers = await asyncio.gather(*(queue.predict(x(1), 1) for _ in range(200)))
-        assert [answer.prediction.tolist() for answer in answers] == [[2.0]] * 200
 
     run(scenario)
 

@@ -16,12 +16,12 @@ from sklearn.linear_model import LogisticRegression
 
 from compilation.compile import compile_model
 from inference.arrow import columns_from_arrow
-from inference.columns import columns_from_lists, columns_from_rows
+from inference.columns import columns_from_lists, columns_from_rows, concatenate
 from inference.delimited import columns_from_csv
 from inference.encoded_tensors import json_tensor, raw_tensor
 from inference.errors import EmptyBatchError, MalformedColumnsError, SignatureMismatchError
 from inference.frames import columns_from_frame, columns_from_scoring, rows_from_columns
-from inference.runtime import Columns
+from inference.runtime import Columns, plain_columns
 from inference.signature import Column, ColumnType, Signature, Task
 from inference.tensors import columns_from_tensors, tensor_from_json, tensor_from_raw
 from tests.fakes.pipelines import fitted, labels, people
@@ -84,7 +84,7 @@ def by_json_tensors(table: Lists) -> Columns:
     for name, values in table.items():
         json = json_tensor(name, columns[name])
         tensors.append(tensor_from_json(name, json["datatype"], [len(values), 1], [[value] for value in values]))
-    return columns_from_tensors(tensors, SIGNATURE)
+    return plain_columns(columns_from_tensors(tensors, SIGNATURE))
 
 
 def by_raw_tensors(table: Lists) -> Columns:
@@ -98,7 +98,7 @@ def by_raw_tensors(table: Lists) -> Columns:
         else:
             head, raw = raw_tensor(name, array)
             tensors.append(tensor_from_raw(name, head["datatype"], head["shape"], raw))
-    return columns_from_tensors(tensors, SIGNATURE)
+    return plain_columns(columns_from_tensors(tensors, SIGNATURE))
 
 
 def by_frame(table: Lists) -> Columns:
@@ -243,6 +243,18 @@ def test_whatever_the_decoder_the_answer_is_scikit_learns(
     ):
         answer = compiled.served().predict(columns, len(frame))
         np.testing.assert_allclose(answer.probabilities, expected, rtol=0, atol=1e-9)
+
+
+@given(tables=st.lists(tables(), min_size=1, max_size=4), mixed=st.booleans())
+def test_requests_that_are_joined_are_their_rows_in_order(tables: list[Lists], mixed: bool) -> None:
+    rows = [row for table in tables for row in as_rows(table)]
+    parts: list[Columns] = [columns_from_rows([row], SIGNATURE) for row in rows]
+    if mixed:  # several rows of one request among the single ones
+        parts += [by_lists(table) for table in tables]
+        rows += [row for table in tables for row in as_rows(table)]
+    joined = plain_columns(concatenate(parts))
+    assert_equal(joined, columns_from_rows(rows, SIGNATURE))
+    assert_equal(plain_columns(concatenate([joined, joined])), columns_from_rows([*rows, *rows], SIGNATURE))
 
 
 @given(content=st.binary(max_size=200))

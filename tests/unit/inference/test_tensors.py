@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from inference.encoded_tensors import json_tensor, raw_tensor
 from inference.errors import EmptyBatchError, MalformedColumnsError, SignatureMismatchError
-from inference.runtime import Columns
+from inference.runtime import EncodedColumns, plain_columns
 from inference.signature import Column, ColumnType, Signature, Task
 from inference.tensors import (
     columns_from_tensors,
@@ -35,7 +35,7 @@ def column(kind: ColumnType, name: str = "x", **changes: Any) -> Column:
 
 def decode(raw: np.ndarray, datatype: str, kind: ColumnType, **changes: Any) -> np.ndarray:
     tensor = tensor_from_raw("x", datatype, [len(raw)], raw.tobytes())
-    return columns_from_tensors([tensor], signature(column(kind, **changes)))["x"]
+    return plain_columns(columns_from_tensors([tensor], signature(column(kind, **changes))))["x"]
 
 
 NUMERIC = {
@@ -249,11 +249,11 @@ def test_columns_survive_the_way_to_tensors_and_back(array: np.ndarray) -> None:
     head, raw = raw_tensor("x", array)
     assert (json["datatype"], json["shape"]) == (head["datatype"], head["shape"])
     assert head["parameters"]["binary_data_size"] == len(raw)
-    ways: list[Columns] = [
+    ways: list[EncodedColumns] = [
         columns_from_tensors([tensor_from_json("x", json["datatype"], json["shape"], json["data"])], columns),
         columns_from_tensors([tensor_from_raw("x", head["datatype"], head["shape"], raw)], columns),
     ]
-    for found in ways:
+    for found in map(plain_columns, ways):
         assert found["x"].dtype == array.dtype
         np.testing.assert_array_equal(found["x"], array)
 

@@ -72,7 +72,7 @@ async def load(protocol: type[asyncio.Protocol], connections: int, rate: float |
         port = server.sockets[0].getsockname()[1]
         if rate is None:
             return await closed_loop(port, REQUESTS, connections, 0.2)
-        return await open_loop(port, REQUESTS, rate=rate, seconds=0.5, connections=connections)
+        return await asyncio.to_thread(open_loop, port, REQUESTS, rate=rate, seconds=0.5, connections=connections)
 
 
 @pytest.mark.parametrize("protocol", [Answering, AnsweringAndHangingUp])

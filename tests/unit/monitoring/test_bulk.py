@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from database.engine import reading
-from monitoring.bulk import bulk_positions, bulk_values, plain_positions, plain_values
+from inference.arrays import Texts
+from inference.columns import columns_from_rows
+from inference.signature import Column, ColumnType, Signature, Task
+from monitoring.bulk import bulk_positions, bulk_repeated, bulk_values, plain_positions, plain_values
 from monitoring.predictions import BULK_ROWS, PredictionRecord, SegmentWriter, encode_record
 from monitoring.rows import decode
 from monitoring.shipper import Shipper
@@ -34,7 +37,10 @@ def values(rows: int) -> dict[str, Any]:
             "rooms": np.arange(rows),
             "owner": np.arange(rows) % 2 == 0,
             "job": np.array(["nurse", None] * rows, dtype=object)[:rows],
+            "city": Texts(np.array(["Bonn", None, "Köln"], dtype=object), np.arange(rows) % 3),
         },
+        "unit_hashes": ["u"] * rows,
+        "cohorts": [None] * rows,
     }
 
 
@@ -44,16 +50,24 @@ def as_lists(given: dict[str, Any]) -> dict[str, Any]:
         "positions": list(given["positions"]),
         "predictions": given["predictions"].tolist(),
         "scores": given["scores"].tolist(),
-        "features": {name: array.tolist() for name, array in given["features"].items()},
+        "features": {
+            name: (values.array() if isinstance(values, Texts) else values).tolist()
+            for name, values in given["features"].items()
+        },
+        "unit_hashes": given["unit_hashes"],
+        "cohorts": given["cohorts"],
     }
 
 
-def test_many_rows_are_written_as_raw_bytes_and_strings_as_json(new_record: Any) -> None:
+def test_many_rows_are_written_as_raw_bytes_and_each_string_once(new_record: Any) -> None:
     line = orjson.loads(encode_record(new_record("a", **values(ROWS))))
     assert line["positions"] == {"range": [0, ROWS]}
     assert set(line["scores"]) == {"dtype", "base64"}
     assert line["features"]["age"]["dtype"] == "<f8"
     assert line["features"]["job"][:2] == ["nurse", None]
+    assert line["features"]["city"]["distinct"] == ["Bonn", None, "Köln"]
+    assert line["features"]["city"]["codes"]["dtype"] == "|u1"
+    assert line["unit_hashes"]["distinct"] == ["u"]
     assert list(line)[:2] == ["request_id", "served_at"]  # where the shipper looks for the oldest one
 
 
@@ -64,6 +78,16 @@ def test_arrays_and_lists_ship_as_the_same_rows(new_record: Any, rows: int) -> N
     assert of_arrays.rows is not None
     assert of_arrays.rows == of_lists.rows
     assert len(of_arrays.rows.predictions) == rows
+
+
+def test_the_columns_of_a_single_row_are_logged_as_that_row(new_record: Any) -> None:
+    row = {"age": 40.5, "job": "nurse", "rooms": 3}
+    types = {"age": ColumnType.DOUBLE, "job": ColumnType.STRING, "rooms": ColumnType.LONG}
+    columns = tuple(Column(name=name, type=kind) for name, kind in types.items())
+    features = columns_from_rows([row], Signature(columns=columns, task=Task.REGRESSION))
+    line = decode(encode_record(new_record("a", features=features)))
+    assert line.rows is not None
+    assert line.rows.features["features"] == {name: [value] for name, value in row.items()}
 
 
 def test_a_bulk_record_is_in_the_database_once(tmp_path: Path, engine: Engine, new_record: Any) -> None:
@@ -105,6 +129,28 @@ def test_every_array_of_numbers_comes_back_as_its_list(dtype: str, raw: list[int
     assert plain_values(orjson.loads(orjson.dumps(bulk_values(array)))) == array.tolist()
 
 
+@given(
+    distinct=st.lists(st.text(max_size=3) | st.none(), min_size=1, max_size=3),
+    more=st.sampled_from([0, 253, 254, 255, 256, 70_000]),
+    picks=st.lists(st.integers(0, 10**6), min_size=1, max_size=20),
+)
+def test_strings_by_reference_come_back_as_their_list(
+    distinct: list[str | None], more: int, picks: list[int]
+) -> None:
+    known = np.array([*distinct, *map(str, range(more))], dtype=object)
+    texts = Texts(known, np.array([pick % len(known) for pick in [*picks, -1]], dtype=np.intp))
+    line = orjson.loads(orjson.dumps(bulk_values(texts), option=orjson.OPT_SERIALIZE_NUMPY))
+    assert plain_values(line) == texts.array().tolist()
+
+
+@given(values=st.lists(st.sampled_from(["a", "b", None]), min_size=1, max_size=5))
+def test_strings_that_all_rows_share_are_written_once(values: list[str | None]) -> None:
+    told = orjson.loads(orjson.dumps(bulk_repeated(values)))
+    assert (type(told) is dict) == (len(set(values)) == 1)
+    assert plain_values(told) == values
+    assert bulk_repeated(None) is None
+
+
 @given(positions=st.lists(st.integers(0, 50), min_size=1, unique=True).map(sorted))
 def test_positions_come_back_with_or_without_gaps(positions: list[int]) -> None:
     line = orjson.loads(orjson.dumps(bulk_positions(positions)))
@@ -134,6 +180,11 @@ def test_what_is_no_array_of_numbers_stays_as_it_is() -> None:
         {"predictions": [1], "positions": {"range": [0, 10**12]}},
         {"predictions": [1], "positions": {"range": ["a", 1]}},
         {"features": {"age": {"dtype": "<f8", "base64": 7}}},
+        {"features": {"job": {"distinct": ["a"], "codes": {"dtype": "|i1", "base64": "/w=="}}}},
+        {"features": {"job": {"distinct": ["a"], "codes": {"dtype": "|u1", "base64": "AQ=="}}}},
+        {"features": {"job": {"distinct": 1, "codes": {"dtype": "|u1", "base64": "AA=="}}}},
+        {"features": {"job": {"distinct": ["a"]}}},
+        {"unit_hashes": {"distinct": ["a"], "codes": {"dtype": "<f8", "base64": ""}}},
     ],
 )
 def test_a_torn_bulk_value_is_a_line_to_put_aside(new_record: Any, wrong: dict[str, Any]) -> None:

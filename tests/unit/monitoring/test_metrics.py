@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import orjson
@@ -14,11 +15,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring.exposition import StateMetrics, exposition
-from monitoring.metrics import BATCH_ROWS, QUEUE_DEPTH, ServingMetrics, process_metrics, prune_metrics
+from monitoring.metrics import BATCH_ROWS, QUEUE_DEPTH, ServingMetrics
+from monitoring.metrics_folders import process_metrics, prune_metrics
 
 WORKER = """
 import pathlib, sys
-from monitoring.metrics import process_metrics
+from monitoring.metrics_folders import process_metrics
 metrics = process_metrics(pathlib.Path(sys.argv[1]))
 metrics.for_model("credit").queue_changed(3)
 metrics.logged("spooled", 7)
@@ -67,19 +69,50 @@ def test_the_queue_of_a_dead_process_is_not_waited_in_any_more(tmp_path: Path) -
     assert "fairmind_queue_depth" not in samples(folder)
 
 
+def age(*folders: Path) -> None:
+    """Make folders as if nobody had changed them for an hour."""
+    for folder in folders:
+        os.utime(folder, (time.time() - 3600,) * 2)
+
+
 def test_folders_of_dead_deployments_are_removed_and_no_others(tmp_path: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    own = tmp_path / f"metrics-{dead.pid}"
-    gone = tmp_path / "metrics-99999999999"  # more than any process can have
-    others = [tmp_path / name for name in (f"metrics-{os.getpid()}", "metrics-of-mine", "models-1")]
-    for folder in (own, gone, *others):
+    # Process ids say nothing: another container's deployment has ids that are nobody's here, or somebody else's.
+    own, gone, used = (tmp_path / name for name in ("metrics-7-100", f"metrics-{os.getpid()}-1", "metrics-7-200"))
+    before, fresh = tmp_path / "metrics-8", tmp_path / "metrics-7-300"
+    others = [tmp_path / "metrics-of-mine", tmp_path / "models-1"]
+    for folder in (own, before, fresh, *others):
         folder.mkdir()
-        (folder / "counter_1.db").touch()
-    prune_metrics(tmp_path, own)
-    assert sorted(tmp_path.iterdir()) == sorted([own, *others])
-    prune_metrics(tmp_path, others[0])
-    assert sorted(tmp_path.iterdir()) == sorted(others)
+    for folder in (gone, used):
+        folder.mkdir()
+        processes = [start(folder), start(folder)]
+        end(processes.pop())
+        if folder == gone:
+            processes[0].kill()
+            end(processes[0])
+    try:
+        age(own, gone, used, before, *others)
+        prune_metrics(tmp_path, own)
+        assert sorted(tmp_path.iterdir()) == sorted([own, used, fresh, *others])
+    finally:
+        end(processes[0])
+    age(used)
+    prune_metrics(tmp_path, fresh)
+    assert sorted(tmp_path.iterdir()) == sorted([fresh, *others])
+
+
+def test_a_supervisor_whose_process_id_was_another_s_before_has_a_folder_of_its_own() -> None:
+    program = "import pathlib, monitoring.metrics_folders as m; print(m.deployment_folder(pathlib.Path('run')))"
+    told = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+        for _ in range(2)
+    ]
+    assert told[0] == told[1]
+    assert told[0].startswith(f"run/metrics-{os.getpid()}-")
+    # Every process of another parent is in another folder, and so is every one of a parent that started later.
+    nested = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {program!r}]).returncode)"
+    other = subprocess.run([sys.executable, "-c", nested], capture_output=True, text=True, check=True)
+    _, _, started = told[0].rpartition("-")
+    assert not other.stdout.strip().endswith(f"-{started}")
 
 
 def test_a_process_id_that_is_given_again_brings_no_queue_back(tmp_path: Path) -> None:

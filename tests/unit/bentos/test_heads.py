@@ -1,0 +1,58 @@
+"""Heads of requests: a known one is what it was when it was read first, and what is private is not kept."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bentos.heads import KnownHeads, parse_head
+
+names = st.sampled_from(["Host", "Content-Length", "Content-Type", "Connection", "Expect", "TE", "X-Fairmind-Unit"])
+values = st.sampled_from(["a", "12", "keep-alive", "close", "", " 7 ", "1" * 30])
+
+
+def head(*headers: tuple[str, str], path: str = "/predict") -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+def plain(*more: tuple[str, str], path: str = "/predict") -> bytes:
+    return head(("Host", "a"), ("Content-Length", "2"), *more, path=path)
+
+
+def test_a_plain_head_is_taken_apart() -> None:
+    found = parse_head(plain(("Content-Type", " application/json\t"), path="/v2/models/m/versions/3/infer"))
+    assert found is not None
+    assert (found.path, found.content_length) == ("/v2/models/m/versions/3/infer", 2)
+    assert found.headers == {b"host": b"a", b"content-length": b"2", b"content-type": b"application/json"}
+
+
+@given(st.lists(st.lists(st.tuples(names, values), max_size=5), max_size=20))
+def test_a_known_head_is_what_reading_it_again_gives(heads: list[list[tuple[str, str]]]) -> None:
+    known = KnownHeads()
+    for headers in (*heads, *heads):
+        raw = head(*headers)
+        assert known.find(raw) == parse_head(raw)
+
+
+def test_what_a_client_repeats_is_read_once() -> None:
+    known = KnownHeads()
+    assert known.find(plain()) is known.find(plain())
+    assert len(known) == 1
+
+
+@pytest.mark.parametrize("name", ["Authorization", "cookie", "X-FAIRMIND-UNIT", "traceparent"])
+def test_secrets_units_and_what_differs_each_time_are_not_kept(name: str) -> None:
+    known = KnownHeads()
+    assert known.find(plain((name, "s"))) is not None
+    assert len(known) == 0
+
+
+def test_what_is_kept_is_bounded() -> None:
+    known = KnownHeads()
+    assert known.find(plain(("X-Long", "a" * 5000))) is not None
+    assert len(known) == 0
+    for number in range(2000):
+        assert known.find(plain(("X-Number", str(number)))) is not None
+    assert 0 < len(known) <= 512
