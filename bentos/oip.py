@@ -131,7 +131,7 @@ async def infer(
         params=model_params(parameters) if parameters else None,
     )
     part = (await plane.answer(target, request))[0]  # one unit a request, therefore one variant
-    return _encode(target, part, request, given_id, wanted)
+    return _encode(target, part, request, given_id, wanted, shows_variant=exchange.principal.sees_variant)
 
 
 def model_params(parameters: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -147,14 +147,18 @@ def _features(tensors: Sequence[Tensor], columns: EncodedColumns, rows: int) -> 
     return lists if lists.keys() == columns.keys() else columns
 
 
-def _encode(target: Target, part: Part, request: Request, given_id: str | None, wanted: Wanted) -> Inference:
+def _encode(
+    target: Target, part: Part, request: Request, given_id: str | None, wanted: Wanted, *, shows_variant: bool
+) -> Inference:
     outputs, raws = encode_outputs(part.predictions, part.variant.batcher.model.signature, wanted)
     answer: dict[str, Any] = {
         "model_name": target.served.model,
         "model_version": part.variant.version,
-        "parameters": {"fairmind_prediction_id": request.id, "fairmind_variant": part.variant.name or ""},
+        "parameters": {"fairmind_prediction_id": request.id},
         "outputs": outputs,
     }
+    if shows_variant:
+        answer["parameters"]["fairmind_variant"] = part.variant.name or ""
     if given_id is not None:
         answer["id"] = given_id
     body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)

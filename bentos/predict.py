@@ -71,7 +71,7 @@ async def predict(plane: DataPlane, body: Any, exchange: Exchange) -> bytes:
         caller_ids=_texts(instances, "id"),
     )
     parts = await plane.answer(target, request)
-    return _encode(parts, request)
+    return _encode(parts, request, shows_variant=exchange.principal.sees_variant)
 
 
 def _features(instance: Any, row: int) -> Mapping[str, Any]:
@@ -110,7 +110,7 @@ def _protected(instances: Sequence[Mapping[str, Any]]) -> list[Mapping[str, str 
     return values
 
 
-def _encode(parts: Sequence[Part], request: Request) -> bytes:
+def _encode(parts: Sequence[Part], request: Request, *, shows_variant: bool) -> bytes:
     answers: list[dict[str, Any] | None] = [None] * request.rows
     for part in parts:
         signature = part.variant.batcher.model.signature
@@ -126,7 +126,9 @@ def _encode(parts: Sequence[Part], request: Request) -> bytes:
                 names = map(str, signature.classes)
                 answer["probabilities"] = dict(zip(names, probabilities[index].tolist(), strict=True))
             answer["prediction_id"] = f"{request.id}-{position}"
-            answer["variant"], answer["model_version"] = name, version
+            if shows_variant:
+                answer["variant"] = name
+            answer["model_version"] = version
             answers[position] = answer
     return orjson.dumps({"predictions": answers})
 

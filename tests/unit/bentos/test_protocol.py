@@ -68,7 +68,7 @@ def site(service: Any, credit: Any, monkeypatch: pytest.MonkeyPatch) -> Callable
                         direct.append(exchange.path)
                     await super().answer_entered(exchange)
 
-            door = Door(_nothing, worker, forwarding.Companion(), closed=False)
+            door = Door(_nothing, worker, forwarding.Companion(), service.admission())
             monkeypatch.setattr(uvicorn.protocols.http.auto, "AutoHTTPProtocol", HotProtocol)
             HotProtocol.install(door)
             config = uvicorn.Config(
