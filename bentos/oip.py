@@ -92,11 +92,12 @@ async def infer(
         MalformedRequestError, MalformedColumnsError: The body is no inference request, or a tensor does not fit its
             own shape.
         SignatureMismatchError: The tensors do not fit the model.
-        TooLargeError: There are more rows than a request may have.
+        TooLargeError: There are more rows or columns than a request may have.
         InferenceError: The rows cannot be answered now.
     """
     if type(body) is not dict or type(body.get("inputs")) is not list or not body["inputs"]:
         raise MalformedRequestError("the body must be an object with a non-empty list 'inputs'")
+    plane.check_columns(len(body["inputs"]))
     row = plain_row(body["inputs"]) if not raw else None
     tensors = parse_inputs(body["inputs"], raw) if row is None else []
     rows = rows_in(tensors) if row is None else 1

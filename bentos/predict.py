@@ -33,6 +33,7 @@ async def predict(plane: DataPlane, body: Any, exchange: Exchange) -> bytes:
     Raises:
         MalformedRequestError: The body has another shape.
         SignatureMismatchError: An instance does not fit; names row and column.
+        TooLargeError: There are more rows or columns than a request may have.
         InferenceError: The rows cannot be answered now.
     """
     if type(body) is not dict:
@@ -48,6 +49,7 @@ async def predict(plane: DataPlane, body: Any, exchange: Exchange) -> bytes:
     target = plane.find(model)
     exchange.model = target.served.model
     features = [_features(instance, row) for row, instance in enumerate(instances)]
+    plane.check_columns(max(map(len, features), default=0))
 
     def decode(signature: Signature, positions: Sequence[int] | None) -> tuple[Columns, Features]:
         if positions is None:

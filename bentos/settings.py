@@ -34,6 +34,9 @@ class ServingSettings(BaseSettings):
     max_rows: int = Field(default=100_000, ge=1)
     """Most rows of one request; more are refused with 413."""
 
+    max_columns: int = Field(default=10_000, ge=1)
+    """Most columns (features of a row, tensors of a request) of one request; more are refused with 413."""
+
     timeout_seconds: float = Field(default=10.0, gt=0)
     """A request not answered by then is given up with 504."""
 
