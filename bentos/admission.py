@@ -14,14 +14,14 @@ Needed = frozenset[Scope]
 """The scopes of which any one will do; none at all where everybody may."""
 
 OPEN: Final[Needed] = frozenset()
-_PREDICT: Final = frozenset({Scope.PREDICT})
-_METADATA: Final = frozenset({Scope.READ, Scope.PREDICT})
-_READ: Final = frozenset({Scope.READ})
-_BIAS: Final = frozenset({Scope.BIAS})
-_OUTCOME: Final = frozenset({Scope.OUTCOME})
-_ROLLOUT: Final = frozenset({Scope.ROLLOUT})
-_APPROVE: Final = frozenset({Scope.APPROVE})
-_ADMIN: Final = frozenset({Scope.ADMIN})
+PREDICT: Final[Needed] = frozenset({Scope.PREDICT})
+METADATA: Final[Needed] = frozenset({Scope.READ, Scope.PREDICT})
+READ: Final[Needed] = frozenset({Scope.READ})
+BIAS: Final[Needed] = frozenset({Scope.BIAS})
+OUTCOME: Final[Needed] = frozenset({Scope.OUTCOME})
+ROLLOUT: Final[Needed] = frozenset({Scope.ROLLOUT})
+APPROVE: Final[Needed] = frozenset({Scope.APPROVE})
+ADMIN: Final[Needed] = frozenset({Scope.ADMIN})
 
 _BEARER: Final = b"bearer "
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -31,10 +31,10 @@ _PROBES: Final = frozenset({"/livez", "/readyz", "/healthz", "/ping", "/health"}
 _DESCRIPTIONS: Final = frozenset({"/", "/schema.json", "/docs.json", "/api/v1/docs", "/api/v1/openapi.json"})
 _ASSETS: Final = "/static_content/"
 _POSTED: Final = {
-    "outcomes": _OUTCOME,
-    "attributes": _OUTCOME,
-    "bias-tests": _BIAS,
-    "rollouts": _ROLLOUT,
+    "outcomes": OUTCOME,
+    "attributes": OUTCOME,
+    "bias-tests": BIAS,
+    "rollouts": ROLLOUT,
 }
 
 
@@ -84,22 +84,22 @@ def needed_for(method: str, path: str) -> Needed:
     if path in _PROBES or (reads and (path in _DESCRIPTIONS or path.startswith(_ASSETS))):
         return OPEN
     # Empty parts count for nothing, as for the routes of the Open Inference Protocol.
-    needed = _READ if reads else _ADMIN
+    needed = READ if reads else ADMIN
     match [part for part in path.split("/") if part]:
         case ["v2", "health", *_]:
             needed = OPEN
         case ["predict" | "invocations"] | ["v2", "models", *_, "infer"] | ["models", *_, "invocations"]:
-            needed = _PREDICT
+            needed = PREDICT
         case ["v1", "models", named] if named.endswith(":predict"):
-            needed = _PREDICT
+            needed = PREDICT
         case ["v2", "repository", "index"]:
-            needed = _READ
+            needed = READ
         case ["v2", *_] | ["v1", "models", *_] | ["version"] if reads:
-            needed = _METADATA
+            needed = METADATA
         case ["bias_test"]:
-            needed = _BIAS
+            needed = BIAS
         case ["api", "v1", "rollouts", *_, "approve"] if not reads:
-            needed = _APPROVE
+            needed = APPROVE
         case ["api", "v1", kind, *_] if not reads:
-            needed = _POSTED.get(kind, _ADMIN)
+            needed = _POSTED.get(kind, ADMIN)
     return needed

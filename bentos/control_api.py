@@ -7,10 +7,11 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -42,7 +43,11 @@ _LOGGED_ID: Final = "fairmind.logged_id"
 
 def control_api(companion: Companion, worker_metrics: Path) -> FastAPI:
     """Return the API over what the companion holds; `worker_metrics` is where workers keep their counters."""
-    api = FastAPI(title="FairMind Serving", openapi_url=_OPENAPI, docs_url=None, redoc_url=None)
+    # Declares what the front door checks, so that the page has a place to enter a key; nothing is checked here.
+    key = HTTPBearer(scheme_name="key", description="An API key; on loopback, none is needed.", auto_error=False)
+    api = FastAPI(
+        title="FairMind Serving", openapi_url=_OPENAPI, docs_url=None, redoc_url=None, dependencies=[Depends(key)]
+    )
 
     @api.get("/api/v1/docs", include_in_schema=False)
     def docs() -> HTMLResponse:

@@ -107,7 +107,13 @@ def test_the_actor_of_a_decision_is_the_key_that_the_front_door_checked(api: Api
     assert rollout["created_by"] == "0123456789ab"
     assert api("POST", f"/api/v1/rollouts/{rollout['id']}/promote", headers=sent).status_code == 200
     assert registry.versions("credit")[1].tags["fairmind.promoted.by"] == "0123456789ab"
-    assert "rincipal" not in api("GET", "/api/v1/openapi.json").text
+
+
+def test_the_document_says_how_a_key_is_sent_and_nothing_of_what_the_front_door_adds(api: Api) -> None:
+    document = api("GET", "/api/v1/openapi.json").json()
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    assert document["paths"]["/api/v1/rollouts"]["post"]["security"] == [{"key": []}]
+    assert "rincipal" not in str(document)
 
 
 def test_a_rollout_goes_from_start_to_abort(api: Api, companion: Companion) -> None:
