@@ -23,19 +23,24 @@ def is_loopback(host: str) -> bool:
 def check_exposure(settings: Settings, host: str) -> None:
     """Refuse to listen beyond loopback while there is no API key, unless the settings say that this is wanted.
 
+    Where there are keys, the file that workers follow is brought up to date: what an earlier run left there may
+    hold keys that were revoked since, and workers are ready before the Companion is.
+
     Raises:
         InsecureError: It would be open to everybody.
         DatabaseError: Nobody can say which keys there are.
     """
     if settings.serving.insecure or is_loopback(host):
         return
-    from access.key_store import has_live_key
+    from access.key_store import has_live_key, publish
     from bentos.stores import open_control, open_home
 
-    control = open_control(settings, open_home(settings))
+    home = open_home(settings)
+    control = open_control(settings, home)
     try:
         if not has_live_key(control, datetime.now(UTC)):
             raise InsecureError(host)
+        publish(control, home.api_keys)
     finally:
         control.dispose()
 

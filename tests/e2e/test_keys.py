@@ -7,13 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from cli.children import free_port, running, wait_until
+from access.key_store import create
+from cli.children import free_port
+from database.engine import sqlite_engine
+from database.migrate import upgrade
 from tests.e2e.conftest import FAIRMIND, ROOT, Deployment
 
 BENTOML = Path(sys.executable).with_name("bentoml")
@@ -60,7 +64,13 @@ def deployment(
 @pytest.fixture(scope="module")
 def keys(deployment: Deployment) -> dict[str, dict[str, Any]]:
     """A key of each scope, by its scope."""
-    return {scope: deployment.fairmind("keys", "create", scope, "--scopes", scope) for scope in SCOPES}
+    control, made = sqlite_engine(deployment.home / "fairmind.db"), {}
+    upgrade(control, "control", deployment.home / "run" / "migrate.lock")
+    for scope in SCOPES:
+        key, token = create(control, scope, [scope], actor="me", now=datetime.now(UTC))
+        made[scope] = {"id": key.id, "key": token.text}
+    control.dispose()
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -238,17 +248,8 @@ def test_on_loopback_keys_are_optional_and_a_wrong_one_is_refused(
         assert ask(served.url, "POST", "/predict", "fmk_nobody", json=body).status_code == 401
 
 
-def test_whoever_says_so_serves_everybody(tmp_path: Path) -> None:
-    home, log, port = tmp_path / "home", tmp_path / "server.log", free_port()
-    home.mkdir()
-    command = [str(FAIRMIND), "serve", "--host", "0.0.0.0", "--port", str(port), "--insecure"]
-    url = f"http://127.0.0.1:{port}"
-    with running("the server", command, Deployment(home).environment, log) as process:
-
-        def serves() -> bool:
-            try:
-                return ask(url, "GET", "/api/v1/status").status_code == 200
-            except httpx.HTTPError:
-                return False
-
-        wait_until("the server", process, log, serves, 120)
+def test_whoever_says_so_serves_everybody(deployment: Deployment, body: dict[str, Any]) -> None:
+    with deployment.serving(FAIRMIND_BENTOS_HOST="0.0.0.0", FAIRMIND_BENTOS_INSECURE="true") as served:
+        served.wait_for_workers(lambda detail: detail["ready"])
+        assert served.predict(body["instances"])[0]["variant"] == "champion"
+        assert ask(served.url, "POST", "/predict", "fmk_nobody", json=body).status_code == 401

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from access.key_store import create
+from access.keyring import Keyring
 from bentos.configuration import Settings
 from bentos.errors import InsecureError
 from bentos.exposure import check_exposure, is_loopback, safe_or_exit
@@ -27,9 +28,11 @@ def test_beyond_loopback_there_must_be_a_key(settings: Settings) -> None:
     with pytest.raises(InsecureError, match=r"0\.0\.0\.0 .* `fairmind keys create .*FAIRMIND_BENTOS_INSECURE=true"):
         check_exposure(settings, "0.0.0.0")
     control = open_control(settings, open_home(settings))
-    create(control, "ci", ["predict"], actor="me", now=datetime.now(UTC))
+    _, token = create(control, "ci", ["predict"], actor="me", now=datetime.now(UTC))
     control.dispose()
     check_exposure(settings, "0.0.0.0")
+    file = settings.database.home / "run" / "keys.json"
+    assert Keyring(file).admit(token.text.encode()).id == token.id, "no worker begins with what was true before"
 
 
 def test_whoever_says_so_serves_everybody(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
