@@ -34,6 +34,14 @@ class FairMind:
 
     companion = bentoml.depends(FairMindCompanion)
 
+    @bentoml.on_deployment
+    @staticmethod
+    def check_exposure() -> None:
+        """Refuse to start where everybody could reach it and nobody has a key; asked once, before any process."""
+        from bentos.exposure import safe_or_exit
+
+        safe_or_exit()
+
     @bentoml.api
     async def predict(self, instances: list[Instance], model: str | None = None) -> PredictAnswer:
         """Predict rows; each unit is answered by the variant it is assigned to."""

@@ -18,6 +18,7 @@ from typing import IO
 
 from sqlalchemy import Engine
 
+from access.key_store import publish
 from bentos.configuration import Settings
 from bentos.preparations import Preparations
 from bentos.promotions import follow
@@ -76,6 +77,7 @@ class Companion:
             "registry": (self._follow_registry, self.settings.registry.poll_seconds),
             "preparations": (self._preparations.work, _STATE_SECONDS),
             "shipper": (self._ship, self.settings.monitoring.ship_seconds),
+            "keys": (self._publish_keys, _STATE_SECONDS),
         }
         for name, (step, seconds) in loops.items():
             thread = threading.Thread(target=self._loop, args=(name, step, seconds), name=name, daemon=True)
@@ -170,6 +172,9 @@ class Companion:
             self._written = content
         else:
             os.utime(self.home.serving_state)  # the heartbeat: workers trust a split only while it is renewed
+
+    def _publish_keys(self) -> None:
+        publish(self.control, self.home.api_keys)
 
     def _ship(self) -> None:
         shipment = self._shipper.ship()

@@ -7,10 +7,11 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,7 +26,7 @@ from bentos.errors import (
     describe,
     extra_headers,
 )
-from bentos.forwarding import REQUEST_ID_HEADER
+from bentos.forwarding import CALLERS_ID_HEADER, REQUEST_ID_HEADER
 from bentos.metrics_routes import metrics_routes
 from bentos.model_routes import model_routes
 from bentos.outcome_routes import outcome_routes
@@ -36,11 +37,17 @@ _log = logging.getLogger(__name__)
 _OPENAPI: Final = "/api/v1/openapi.json"
 _REQUEST_ID: Final = "fairmind.request_id"
 """Where the scope holds the id that the front door gave the request."""
+_LOGGED_ID: Final = "fairmind.logged_id"
+"""Where it holds what the log names it by: that id, and the caller's where there is one."""
 
 
 def control_api(companion: Companion, worker_metrics: Path) -> FastAPI:
     """Return the API over what the companion holds; `worker_metrics` is where workers keep their counters."""
-    api = FastAPI(title="FairMind Serving", openapi_url=_OPENAPI, docs_url=None, redoc_url=None)
+    # Declares what the front door checks, so that the page has a place to enter a key; nothing is checked here.
+    key = HTTPBearer(scheme_name="key", description="An API key; on loopback, none is needed.", auto_error=False)
+    api = FastAPI(
+        title="FairMind Serving", openapi_url=_OPENAPI, docs_url=None, redoc_url=None, dependencies=[Depends(key)]
+    )
 
     @api.get("/api/v1/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
@@ -73,6 +80,8 @@ class _RefuseErrors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"]) if scope["type"] == "http" else {}
         scope[_REQUEST_ID] = headers.get(REQUEST_ID_HEADER, b"").decode("latin-1") or new_request_id()
+        callers_id = headers.get(CALLERS_ID_HEADER, b"").decode("latin-1")
+        scope[_LOGGED_ID] = f"{scope[_REQUEST_ID]} ({callers_id})" if callers_id else scope[_REQUEST_ID]
         try:
             await self._app(scope, receive, send)
         except Exception as error:
@@ -121,9 +130,9 @@ def _answer(error: Exception, scope: Scope) -> JSONResponse:
     if status == 500:
         # An error's own message may hold a value of a row: where it failed is logged, what it said is not.
         places = "".join(traceback.format_tb(error.__traceback__))
-        _log.error("request %s: an API request failed (%s)\n%s", request_id, type(error).__name__, places)
+        _log.error("request %s: an API request failed (%s)\n%s", scope[_LOGGED_ID], type(error).__name__, places)
     elif status > 500:
-        _log.warning("request %s: %s", request_id, code)
+        _log.warning("request %s: %s", scope[_LOGGED_ID], code)
     answer = JSONResponse({"error": {"code": code, "message": message, "request_id": request_id}}, status)
     for key, value in extra_headers(error, status):
         answer.headers[key.decode()] = value.decode()

@@ -90,7 +90,7 @@ class DataPlane:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._max_rows = worker.serving.max_rows
+        self._max_rows, self._max_columns = worker.serving.max_rows, worker.serving.max_columns
         self._seconds = worker.serving.timeout_seconds
 
     def find(self, model: str | None, version: str | None = None) -> Target:
@@ -101,6 +101,11 @@ class DataPlane:
         """Raise TooLargeError where a request has more rows than one may; before anything is made per row."""
         if rows > self._max_rows:
             raise TooLargeError("rows", self._max_rows, "FAIRMIND_BENTOS_MAX_ROWS")
+
+    def check_columns(self, columns: int) -> None:
+        """Raise TooLargeError where a request has more columns than one may; before anything is made per column."""
+        if columns > self._max_columns:
+            raise TooLargeError("columns", self._max_columns, "FAIRMIND_BENTOS_MAX_COLUMNS")
 
     async def answer(self, target: Target, request: Request) -> list[Part]:
         """Return the request's parts, logged and counted.

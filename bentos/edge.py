@@ -15,10 +15,11 @@ from urllib.parse import quote
 
 import orjson
 
+from access.errors import AccessError
 from bentos import oip, predict
+from bentos.admission import Admission, needed_for
 from bentos.docs_page import DocsPage
 from bentos.errors import (
-    InsecureError,
     NotReadyError,
     OverloadedError,
     RouteNotFoundError,
@@ -47,11 +48,11 @@ class FrontDoor:
         app: BentoML's application.
         worker: What serves.
         companion: Where slow routes go.
-        closed: Refuse everything but the probes (bound beyond loopback without keys).
+        admission: Who may do what.
     """
 
-    def __init__(self, app: App, worker: Worker, companion: Companion, *, closed: bool) -> None:
-        self._app, self._worker, self._companion, self._closed = app, worker, companion, closed
+    def __init__(self, app: App, worker: Worker, companion: Companion, admission: Admission) -> None:
+        self._app, self._worker, self._companion, self._admission = app, worker, companion, admission
         self._max_in_flight, self._in_flight = worker.serving.max_in_flight, 0
         # Made once: what is refused under overload must cost next to nothing.
         self._overload = _overload(self._max_in_flight, predict.PROTOCOL)
@@ -62,20 +63,28 @@ class FrontDoor:
             _access_log.setLevel(logging.INFO)
         hot = HotRoutes(worker)
         self._v2 = hot.v2
-        self._exact: dict[str, Handler] = {"/predict": hot.predict, "/v2": hot.v2, "/": DocsPage(app)}
-        self._probes: dict[str, Handler] = {"/readyz": hot.readyz, "/livez": hot.livez}
+        self._exact: dict[str, Handler] = {
+            "/predict": hot.predict,
+            "/v2": hot.v2,
+            "/": DocsPage(app),
+            "/readyz": hot.readyz,
+            "/livez": hot.livez,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        handler = self._handler(scope["path"]) if scope["type"] == "http" else None
-        if handler is None:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send, new_request_id(), time.perf_counter())
-        if not predicts(exchange.path):
+        handler = self._handler(exchange.path)
+        if handler is None:
+            if await self._admits(exchange):
+                await self._app(scope, receive, send)
+        elif not predicts(exchange.path):
             await self._answer(handler, exchange)
         elif self.enter():
             # A slot is held until the answer is out: a client that sends or takes nothing must not keep it.
@@ -117,6 +126,10 @@ class FrontDoor:
 
     async def _answer(self, handler: Handler, exchange: Exchange) -> None:
         try:
+            # Before the body is read: who may not ask is not listened to.
+            exchange.principal = self._admission.admit(
+                exchange.header(b"authorization"), needed_for(exchange.method, exchange.path)
+            )
             await handler(exchange)
         except ClientGoneError:
             return
@@ -127,12 +140,18 @@ class FrontDoor:
             if exchange.model:
                 self._worker.metrics.request(exchange.model, exchange.protocol, "200")
 
+    async def _admits(self, exchange: Exchange) -> bool:
+        """Return whether a request may go on to BentoML's application; one that may not is answered."""
+        try:
+            needed = needed_for(exchange.method, exchange.path)
+            exchange.principal = self._admission.admit(exchange.header(b"authorization"), needed)
+        except AccessError as error:
+            status, body, headers = self._refusal(error, exchange)
+            await exchange.reply(status, body, headers=headers)
+            return False
+        return True
+
     def _handler(self, path: str) -> Handler | None:
-        probe = self._probes.get(path)
-        if probe is not None:
-            return probe
-        if self._closed:
-            return _refuse_insecure
         exact = self._exact.get(path)
         if exact is not None:
             return exact
@@ -142,19 +161,28 @@ class FrontDoor:
 
     async def _forward(self, exchange: Exchange) -> None:
         body = await exchange.body(self._worker.serving.max_body_bytes)
-        await exchange.reply(*await self._companion.forward(exchange.scope, body, exchange.request_id))
+        answer = await self._companion.forward(
+            exchange.scope,
+            body,
+            exchange.request_id,
+            principal=exchange.principal.id,
+            callers_id=exchange.callers_id(),
+        )
+        await exchange.reply(*answer)
 
     def _refusal(self, error: Exception, exchange: Exchange) -> tuple[int, bytes, Headers]:
         status, code, message = describe(error)
+        if isinstance(error, AccessError):  # nobody has looked at the request yet
+            exchange.protocol = _protocol(exchange.path)
         if status == 500:
             # A model's own message may hold a feature value: where it failed is logged, what it said is not.
             cause = error.__cause__ or error
             places = "".join(traceback.format_tb(cause.__traceback__))
-            _log.error("request %s: %s (%s)\n%s", exchange.request_id, code, type(cause).__name__, places)
+            _log.error("request %s: %s (%s)\n%s", _named(exchange), code, type(cause).__name__, places)
         elif code == "overloaded":
             self._note_overload()
         elif status > 500 and not isinstance(error, NotReadyError):
-            _log.warning("request %s: %s", exchange.request_id, code)
+            _log.warning("request %s: %s", _named(exchange), code)
         headers = extra_headers(error, status)
         status, body = _said(exchange.protocol, status, code, message, exchange.request_id)
         self._worker.metrics.request(exchange.model, exchange.protocol, str(status))
@@ -179,6 +207,19 @@ class FrontDoor:
         await self._app(scope, receive, send_started)
 
 
+def _protocol(path: str) -> str:
+    """Return the protocol of a path, by which its errors are shaped and counted."""
+    if path == "/predict":
+        return predict.PROTOCOL
+    return oip.PROTOCOL if path == "/v2" or path.startswith("/v2/") else "api"
+
+
+def _named(exchange: Exchange) -> str:
+    """Return how the log names a request: by our id, and by the caller's where there is one."""
+    callers_id = exchange.callers_id()
+    return exchange.request_id if callers_id is None else f"{exchange.request_id} ({callers_id.decode()})"
+
+
 def _said(protocol: str, status: int, code: str, message: str, request_id: str) -> tuple[int, bytes]:
     """Return status and body of an error, in the shape of the protocol."""
     if protocol == oip.PROTOCOL:
@@ -200,7 +241,3 @@ def predicts(path: str) -> bool:
 
 async def _refuse_route(_exchange: Exchange) -> None:
     raise RouteNotFoundError
-
-
-async def _refuse_insecure(_exchange: Exchange) -> None:
-    raise InsecureError

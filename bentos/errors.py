@@ -12,7 +12,7 @@ ServingError
 ├── OverloadedError           this worker has as many requests under way as it may
 ├── NotReadyError             nothing is loaded yet, or the Companion is away
 ├── CompanionTimeoutError     the Companion is there and did not answer in time
-└── InsecureError             bound beyond loopback without keys
+└── InsecureError             it would listen beyond loopback without keys, and does not start
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
+from access import errors as access
 from assessment.errors import AssessmentError
 from database.errors import DatabaseError
 from fairness.errors import FairnessError
@@ -111,12 +112,14 @@ class CompanionTimeoutError(ServingError):
 
 
 class InsecureError(ServingError):
-    """Bound beyond loopback without keys."""
+    """It would listen beyond loopback without keys, and does not start."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str) -> None:
+        self.host = host
         super().__init__(
-            "this service listens beyond loopback without API keys and therefore refuses; "
-            "set FAIRMIND_BENTOS_INSECURE=true to serve everybody who reaches it"
+            f"{host} is reachable beyond this machine and there are no API keys: make one with "
+            "`fairmind keys create NAME --scopes predict,read`, or serve everybody with --insecure "
+            "(FAIRMIND_BENTOS_INSECURE=true)"
         )
 
 
@@ -132,7 +135,11 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     OverloadedError: (503, "overloaded"),
     NotReadyError: (503, "not_ready"),
     CompanionTimeoutError: (504, "deadline_exceeded"),
-    InsecureError: (403, "insecure"),
+    access.KeyRequiredError: (401, "key_required"),
+    access.KeyRefusedError: (401, "key_refused"),
+    access.ScopeMissingError: (403, "scope_missing"),
+    access.RateLimitError: (429, "rate_limited"),
+    access.KeysUnavailableError: (503, "keys_unavailable"),
     inference.SignatureMismatchError: (422, "signature_mismatch"),
     inference.EmptyBatchError: (422, "empty_batch"),
     inference.MalformedColumnsError: (400, "malformed_columns"),
@@ -168,8 +175,18 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
 }
 """Status and code of every error a client can cause or meet; anything else is a bug and answers 500."""
 
-OFFLINE: Final = frozenset({inference.CompileError, inference.ParityError})
-"""Errors that only offline work (training, registration) can meet."""
+OFFLINE: Final = frozenset(
+    {
+        InsecureError,
+        access.InvalidKeyError,
+        access.KeyNotFoundError,
+        inference.CompileError,
+        inference.ParityError,
+    }
+)
+"""Errors that only offline work (training, registration, keys, starting) can meet."""
+
+_CHALLENGE: Final = b'Bearer realm="fairmind"'  # RFC 6750
 
 OFFLINE_PACKAGES: Final = frozenset({"cli", "loadtests", "sources", "training"})
 """Packages whose errors no client can meet: no package of a serving process imports them, which a test holds."""
@@ -188,7 +205,16 @@ def extra_headers(error: BaseException, status: int) -> list[tuple[bytes, bytes]
     """Return the headers an error's answer carries beside its body: when to retry, which method to use."""
     if isinstance(error, MethodError):
         return [(b"allow", error.allowed.encode())]
+    if isinstance(error, access.KeyRequiredError):
+        return [(b"www-authenticate", _CHALLENGE)]
+    if isinstance(error, access.KeyRefusedError):
+        return [(b"www-authenticate", _CHALLENGE + b', error="invalid_token"')]
+    if isinstance(error, access.ScopeMissingError):
+        scopes = " ".join(error.needed)
+        return [(b"www-authenticate", _CHALLENGE + f', error="insufficient_scope", scope="{scopes}"'.encode())]
     if status in {429, 503}:
-        seconds = error.retry_after if isinstance(error, inference.QueueFullError) else 1.0
+        seconds = 1.0
+        if isinstance(error, inference.QueueFullError | access.RateLimitError):
+            seconds = error.retry_after
         return [(b"retry-after", str(max(1, math.ceil(seconds))).encode())]
     return []

@@ -92,11 +92,12 @@ async def infer(
         MalformedRequestError, MalformedColumnsError: The body is no inference request, or a tensor does not fit its
             own shape.
         SignatureMismatchError: The tensors do not fit the model.
-        TooLargeError: There are more rows than a request may have.
+        TooLargeError: There are more rows or columns than a request may have.
         InferenceError: The rows cannot be answered now.
     """
     if type(body) is not dict or type(body.get("inputs")) is not list or not body["inputs"]:
         raise MalformedRequestError("the body must be an object with a non-empty list 'inputs'")
+    plane.check_columns(len(body["inputs"]))
     row = plain_row(body["inputs"]) if not raw else None
     tensors = parse_inputs(body["inputs"], raw) if row is None else []
     rows = rows_in(tensors) if row is None else 1
@@ -131,7 +132,7 @@ async def infer(
         params=model_params(parameters) if parameters else None,
     )
     part = (await plane.answer(target, request))[0]  # one unit a request, therefore one variant
-    return _encode(target, part, request, given_id, wanted)
+    return _encode(target, part, request, given_id, wanted, shows_variant=exchange.principal.sees_variant)
 
 
 def model_params(parameters: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -147,14 +148,18 @@ def _features(tensors: Sequence[Tensor], columns: EncodedColumns, rows: int) -> 
     return lists if lists.keys() == columns.keys() else columns
 
 
-def _encode(target: Target, part: Part, request: Request, given_id: str | None, wanted: Wanted) -> Inference:
+def _encode(
+    target: Target, part: Part, request: Request, given_id: str | None, wanted: Wanted, *, shows_variant: bool
+) -> Inference:
     outputs, raws = encode_outputs(part.predictions, part.variant.batcher.model.signature, wanted)
     answer: dict[str, Any] = {
         "model_name": target.served.model,
         "model_version": part.variant.version,
-        "parameters": {"fairmind_prediction_id": request.id, "fairmind_variant": part.variant.name or ""},
+        "parameters": {"fairmind_prediction_id": request.id},
         "outputs": outputs,
     }
+    if shows_variant:
+        answer["parameters"]["fairmind_variant"] = part.variant.name or ""
     if given_id is not None:
         answer["id"] = given_id
     body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -33,6 +33,7 @@ async def predict(plane: DataPlane, body: Any, exchange: Exchange) -> bytes:
     Raises:
         MalformedRequestError: The body has another shape.
         SignatureMismatchError: An instance does not fit; names row and column.
+        TooLargeError: There are more rows or columns than a request may have.
         InferenceError: The rows cannot be answered now.
     """
     if type(body) is not dict:
@@ -48,6 +49,7 @@ async def predict(plane: DataPlane, body: Any, exchange: Exchange) -> bytes:
     target = plane.find(model)
     exchange.model = target.served.model
     features = [_features(instance, row) for row, instance in enumerate(instances)]
+    plane.check_columns(max(map(len, features), default=0))
 
     def decode(signature: Signature, positions: Sequence[int] | None) -> tuple[Columns, Features]:
         if positions is None:
@@ -71,7 +73,7 @@ async def predict(plane: DataPlane, body: Any, exchange: Exchange) -> bytes:
         caller_ids=_texts(instances, "id"),
     )
     parts = await plane.answer(target, request)
-    return _encode(parts, request)
+    return _encode(parts, request, shows_variant=exchange.principal.sees_variant)
 
 
 def _features(instance: Any, row: int) -> Mapping[str, Any]:
@@ -110,7 +112,7 @@ def _protected(instances: Sequence[Mapping[str, Any]]) -> list[Mapping[str, str 
     return values
 
 
-def _encode(parts: Sequence[Part], request: Request) -> bytes:
+def _encode(parts: Sequence[Part], request: Request, *, shows_variant: bool) -> bytes:
     answers: list[dict[str, Any] | None] = [None] * request.rows
     for part in parts:
         signature = part.variant.batcher.model.signature
@@ -126,7 +128,9 @@ def _encode(parts: Sequence[Part], request: Request) -> bytes:
                 names = map(str, signature.classes)
                 answer["probabilities"] = dict(zip(names, probabilities[index].tolist(), strict=True))
             answer["prediction_id"] = f"{request.id}-{position}"
-            answer["variant"], answer["model_version"] = name, version
+            if shows_variant:
+                answer["variant"] = name
+            answer["model_version"] = version
             answers[position] = answer
     return orjson.dumps({"predictions": answers})
 

@@ -54,6 +54,8 @@ class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carrie
         # uvicorn formats a line per request wherever its logger finds a handler, and BentoML gives the root one.
         logging.getLogger("uvicorn.access").propagate = False
         app = cast("App", super().to_asgi(is_main=is_main))
+        from access.keyring import Keyring
+        from bentos.admission import Admission
         from bentos.configuration import Settings
         from bentos.edge import FrontDoor
         from bentos.forwarding import Companion
@@ -73,7 +75,9 @@ class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carrie
             metrics=process_metrics(deployment_folder(home.run)),
             runners=settings.runners,
         )
-        door = FrontDoor(app, worker, Companion(), closed=_is_exposed() and not settings.serving.insecure)
+        keyring = Keyring(home.api_keys, workers=settings.serving.workers)
+        admission = Admission(keyring, required=_is_exposed() and not settings.serving.insecure)
+        door = FrontDoor(app, worker, Companion(), admission)
         if settings.serving.spans:
             return traced(door)  # spans are made around ASGI applications: nothing may go past it
         HotProtocol.install(door)

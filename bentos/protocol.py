@@ -18,8 +18,9 @@ from typing import Any, ClassVar, Final, Protocol
 import uvicorn.protocols.http.auto
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from access.principal import ANYONE
 from bentos.heads import KnownHeads
-from bentos.wire import JSON, Exchange, Headers, check_size
+from bentos.wire import CALLERS_ID, JSON, Exchange, Headers, check_size
 from monitoring.identifiers import new_request_id
 
 _log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class DirectExchange(Exchange):
 
     def __init__(self, connection: HotProtocol, path: str, headers: Mapping[bytes, bytes], content: bytes) -> None:
         self.request_id, self.started = new_request_id(), time.perf_counter()
-        self.protocol, self.model, self.status = "api", "", 0
+        self.protocol, self.model, self.status, self.principal = "api", "", 0, ANYONE
         self._connection, self._path, self._headers, self._content = connection, path, headers, content
 
     @property
@@ -82,6 +83,9 @@ class DirectExchange(Exchange):
     def write(self, status: int, body: bytes, media_type: bytes = JSON, headers: Headers = ()) -> None:
         """Hand a whole answer to the connection, without waiting for the client to take it."""
         self.status = status
+        callers_id = self.callers_id()
+        if callers_id is not None:
+            headers = [*headers, (CALLERS_ID, callers_id)]
         self._connection.write(status, body, media_type, headers)
 
 

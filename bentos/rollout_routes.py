@@ -5,15 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from bentos import promotions
 from bentos.companion import Companion
+from bentos.forwarding import PRINCIPAL_HEADER
 from rollout import rollouts
 from rollout.plan import Plan
 
-_ACTOR = "api"
+_NOBODY_SPECIAL = "api"
+
+
+def actor(request: Request) -> str:
+    """Return who decides: the id of the key that the front door checked, `api` where none was asked for."""
+    return request.headers.get(PRINCIPAL_HEADER.decode()) or _NOBODY_SPECIAL
+
+
+Actor = Annotated[str, Depends(actor)]
 
 
 class WeightChange(BaseModel):
@@ -53,6 +62,7 @@ def rollout_routes(companion: Companion) -> APIRouter:
     @router.post("", status_code=201)
     def start_rollout(
         plan: Annotated[dict[str, Any], Body()],
+        actor: Actor,
         override: Annotated[str | None, Query(min_length=1, max_length=1000)] = None,
     ) -> dict[str, Any]:
         """Start a rollout by a plan; `override` is the reason to start it though a gate refuses the challenger."""
@@ -62,7 +72,7 @@ def rollout_routes(companion: Companion) -> APIRouter:
             Plan.parse(plan),
             companion.wanted,
             override=override,
-            actor=_ACTOR,
+            actor=actor,
             now=datetime.now(UTC),
         ).to_dict()
 
@@ -93,14 +103,14 @@ def rollout_routes(companion: Companion) -> APIRouter:
         return rollouts.abort(control, rollout_id, reason=reason, now=datetime.now(UTC)).to_dict()
 
     @router.post("/{rollout_id}/promote")
-    def promote(rollout_id: str, request: PromotionRequest | None = None) -> dict[str, Any]:
+    def promote(rollout_id: str, actor: Actor, request: PromotionRequest | None = None) -> dict[str, Any]:
         """Make the challenger the champion, if its gates allow."""
         return promotions.promote_rollout(
             control,
             companion.registry,
             rollout_id,
             override=request.override if request else None,
-            actor=_ACTOR,
+            actor=actor,
             now=datetime.now(UTC),
         ).to_dict()
 

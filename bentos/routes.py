@@ -93,7 +93,7 @@ class HotRoutes:
         answer = await oip.infer(self._plane, target, body, raw, exchange, unit=decoded_unit)
         headers = [
             (b"x-fairmind-prediction-id", exchange.request_id.encode()),
-            *_variant_headers(answer.model_version, answer.variant),
+            *_variant_headers(answer.model_version, answer.variant, shown=exchange.principal.sees_variant),
         ]
         media_type = JSON
         if answer.json_bytes is not None:
@@ -114,11 +114,9 @@ def _inferred(path: str) -> tuple[str, str | None] | None:
 
 
 @lru_cache(maxsize=256)
-def _variant_headers(version: str, variant: str | None) -> tuple[tuple[bytes, bytes], ...]:
-    return (
-        (b"x-fairmind-model-version", version.encode()),
-        (b"x-fairmind-variant", (variant or "").encode()),
-    )
+def _variant_headers(version: str, variant: str | None, *, shown: bool) -> tuple[tuple[bytes, bytes], ...]:
+    told = (b"x-fairmind-model-version", version.encode())
+    return (told, (b"x-fairmind-variant", (variant or "").encode())) if shown else (told,)
 
 
 def _model(parts: list[str]) -> tuple[str, str | None]:

@@ -17,7 +17,7 @@ class ServingSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FAIRMIND_BENTOS_", use_attribute_docstrings=True)
 
     host: str = "127.0.0.1"
-    """Address to listen on; anything but loopback needs `insecure` until API keys exist."""
+    """Address to listen on; anything but loopback needs an API key, or `insecure`."""
 
     port: int = Field(default=3000, ge=1, le=65535)
     """HTTP port."""
@@ -33,6 +33,9 @@ class ServingSettings(BaseSettings):
 
     max_rows: int = Field(default=100_000, ge=1)
     """Most rows of one request; more are refused with 413."""
+
+    max_columns: int = Field(default=10_000, ge=1)
+    """Most columns (features of a row, tensors of a request) of one request; more are refused with 413."""
 
     timeout_seconds: float = Field(default=10.0, gt=0)
     """A request not answered by then is given up with 504."""
@@ -51,7 +54,8 @@ class ServingSettings(BaseSettings):
     """Make an OpenTelemetry span of each prediction request, sent where BentoML's own tracing is configured to."""
 
     insecure: bool = False
-    """Serve beyond loopback without API keys: everybody who reaches the port may predict and change rollouts."""
+    """Serve beyond loopback without API keys, as on it: everybody who reaches the port may predict and change
+    rollouts."""
 
     models: str = ""
     """Models to serve, comma-separated: `name` (its champion, or its newest version where it has none),

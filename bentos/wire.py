@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar
 
 import orjson
 
+from access.principal import ANYONE, Principal
 from bentos.compression import decompress
 from bentos.errors import MalformedRequestError, MediaTypeError, MethodError, TooLargeError
 from inference.errors import DeadlineExceededError
@@ -29,6 +31,8 @@ JSON = b"application/json"
 _BODY_LIMIT = "FAIRMIND_BENTOS_MAX_BODY_BYTES"
 _LARGE: Final = 1_000_000
 """Bytes of a body that others need not wait for while Python's own parser reads it."""
+CALLERS_ID: Final = b"x-request-id"
+_CALLERS_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 class ClientGoneError(Exception):
@@ -41,7 +45,7 @@ class Exchange:
 
     `model` and `protocol` are filled in as they become known; they label what is counted. `status` is 0 until there
     is an answer. `patience` is how many seconds a client may take to send the body, and to take what it was sent
-    before; None lets it take for ever.
+    before; None lets it take for ever. `principal` is who sent it, once that is known.
     """
 
     scope: Scope
@@ -53,6 +57,7 @@ class Exchange:
     model: str = ""
     status: int = 0
     patience: float | None = None
+    principal: Principal = ANYONE
 
     @property
     def method(self) -> str:
@@ -70,6 +75,14 @@ class Exchange:
             if key == name:
                 return bytes(value)
         return None
+
+    def callers_id(self) -> bytes | None:
+        """Return the id that the caller gave the request, which comes back and stands in the log beside ours.
+
+        None without one, and where it is no text of 1 to 128 visible ASCII characters.
+        """
+        given = self.header(CALLERS_ID)
+        return given if given is not None and _CALLERS_ID.fullmatch(given) else None
 
     def check_method(self, allowed: str) -> None:
         """Raise MethodError when the request has another method."""
@@ -130,7 +143,7 @@ class Exchange:
     async def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: Headers = ()) -> None:
         """Send a whole answer; none where the client does not take what it was sent before."""
         self.status = status
-        start = {
+        start: dict[str, Any] = {
             "type": "http.response.start",
             "status": status,
             "headers": [
@@ -139,6 +152,9 @@ class Exchange:
                 *headers,
             ],
         }
+        callers_id = self.callers_id()
+        if callers_id is not None:
+            start["headers"].append((CALLERS_ID, callers_id))
         try:
             async with asyncio.timeout(self.patience):
                 await self.send_message(start)

@@ -8,6 +8,7 @@ FAILED, BAD_INPUT, REFUSED = 1, 2, 3
 
 _PACKAGES: Final = frozenset(
     {
+        "access",
         "assessment",
         "bentos",
         "cli",
@@ -33,8 +34,11 @@ _BAD_INPUT: Final = frozenset(
         "ConfigurationError",
         "EmptyBatchError",
         "FairnessError",
+        "InsecureError",
+        "InvalidKeyError",
         "InvalidPlanError",
         "InvalidReferenceError",
+        "KeyNotFoundError",
         "ModelNotFoundError",
         "RolloutNotFoundError",
         "SignatureMismatchError",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import sys
 from pathlib import Path
@@ -46,9 +45,11 @@ def serve_command(
 
     Raises:
         ConfigurationError: A setting is unknown or wrong.
-        UsageError: It would listen beyond loopback without keys.
+        UsageError: The host is no address.
+        InsecureError: It would listen beyond loopback without keys.
     """
     from bentos.configuration import Settings
+    from bentos.exposure import check_exposure
     from database.home import Home
 
     settings = Settings.load()
@@ -56,10 +57,7 @@ def serve_command(
     host = host or serving.host
     insecure = insecure or serving.insecure
     if not _is_loopback(host) and not insecure:
-        raise UsageError(
-            f"{host} is reachable beyond this machine and there are no API keys: "
-            "everybody could predict and change rollouts; add --insecure if that is what you want"
-        )
+        check_exposure(settings, host)
     home = Home.at(settings.database.home)
     environment = os.environ | {
         "FAIRMIND_HOME": str(home.root),
@@ -78,7 +76,9 @@ def serve_command(
 
 
 def _is_loopback(host: str) -> bool:
+    from bentos.exposure import is_loopback
+
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return is_loopback(host)
     except ValueError:
         raise UsageError(f"'{host}' is not an IP address; BentoML listens on addresses, e.g. 127.0.0.1") from None

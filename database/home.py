@@ -87,3 +87,8 @@ class Home:
     def serving_state(self) -> Path:
         """What workers read to know which versions serve, and how traffic is split."""
         return self.run / "serving.json"
+
+    @property
+    def api_keys(self) -> Path:
+        """What workers read to know which API keys there are; hashes only."""
+        return self.run / "keys.json"

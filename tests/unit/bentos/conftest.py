@@ -19,7 +19,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from access.keyring import Keyring
 from bentos import forwarding
+from bentos.admission import Admission
 from bentos.companion import Companion
 from bentos.configuration import Settings
 from bentos.control_api import control_api
@@ -95,7 +97,8 @@ class Service:
         self.state_file = home / "run" / "serving.json"
         self.serving = ServingSettings(**serving)
         self.monitoring = MonitoringSettings()
-        self.closed = False
+        self.requires_keys = False
+        self.keys_file = home / "run" / "keys.json"
         self.models: dict[str, ServingState] = {}
 
     def serve(
@@ -121,6 +124,10 @@ class Service:
         self.models = {**self.models, state.model: state}
         write_file(self.state_file, ServingFile(unit_salt="salt", models=self.models))
 
+    def admission(self) -> Admission:
+        """Return what lets requests in, by the keys in the file."""
+        return Admission(Keyring(self.keys_file), required=self.requires_keys)
+
     def age_state(self, seconds: float) -> None:
         """Make the serving state look as if nobody had renewed it for so long."""
         status = self.state_file.stat()
@@ -138,7 +145,7 @@ class Service:
             monitoring=self.monitoring,
             metrics=ServingMetrics(),
         )
-        door = FrontDoor(_bentoml, worker, forwarding.Companion(), closed=self.closed)
+        door = FrontDoor(_bentoml, worker, forwarding.Companion(), self.admission())
         await worker.start()
         try:
             transport = httpx.ASGITransport(door)

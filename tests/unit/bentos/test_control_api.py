@@ -101,6 +101,21 @@ def test_a_registry_that_is_away_is_503_and_says_when_to_retry(api: Api, registr
 # ---- rollouts ----
 
 
+def test_the_actor_of_a_decision_is_the_key_that_the_front_door_checked(api: Api, registry: FakeRegistry) -> None:
+    sent = {"X-Fairmind-Principal": "0123456789ab"}
+    rollout = api("POST", "/api/v1/rollouts", json=PLAN, headers=sent).json()
+    assert rollout["created_by"] == "0123456789ab"
+    assert api("POST", f"/api/v1/rollouts/{rollout['id']}/promote", headers=sent).status_code == 200
+    assert registry.versions("credit")[1].tags["fairmind.promoted.by"] == "0123456789ab"
+
+
+def test_the_document_says_how_a_key_is_sent_and_nothing_of_what_the_front_door_adds(api: Api) -> None:
+    document = api("GET", "/api/v1/openapi.json").json()
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    assert document["paths"]["/api/v1/rollouts"]["post"]["security"] == [{"key": []}]
+    assert "rincipal" not in str(document)
+
+
 def test_a_rollout_goes_from_start_to_abort(api: Api, companion: Companion) -> None:
     rollout = start(api)
     path = f"/api/v1/rollouts/{rollout['id']}"

@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -40,7 +41,7 @@ async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) ->
     await reader.read()
 
 
-async def forwarded(monkeypatch: pytest.MonkeyPatch, serve: Serve, request: dict[str, Any]) -> Any:
+async def forwarded(monkeypatch: pytest.MonkeyPatch, serve: Serve, request: dict[str, Any], **more: Any) -> Any:
     """Return what the pool makes of one request to a Companion that serves so."""
     serving = set()
 
@@ -57,7 +58,7 @@ async def forwarded(monkeypatch: pytest.MonkeyPatch, serve: Serve, request: dict
     monkeypatch.setenv("BENTOML_RUNNER_MAP", json.dumps({COMPANION_SERVICE: f"tcp://127.0.0.1:{port}"}))
     companion = Companion()
     try:
-        return await companion.forward(request, b"", "the-id")
+        return await companion.forward(request, b"", "the-id", **more)
     finally:
         await companion.close()
         await asyncio.gather(*serving)
@@ -131,3 +132,32 @@ def test_a_server_that_was_started_without_a_companion_says_so(monkeypatch: pyte
 def test_a_path_that_no_url_can_have_is_no_route(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     with pytest.raises(RouteNotFoundError):
         ask(monkeypatch, silent, scope(path))
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/outcomes/../rollouts", "/api/v1/./rollouts", "/api/v1/outcomes/..", "/api/v1/."]
+)
+def test_a_path_that_would_become_another_one_is_no_route(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """The front door looked at the one, and the Companion would answer the other."""
+    with pytest.raises(RouteNotFoundError):
+        ask(monkeypatch, silent, scope(path))
+
+
+@pytest.mark.parametrize("path", [f"/api/v1/{rest}" for rest in ("a%2Fapprove", "a?b", "a#b", "%2e%2e/b", "é")])
+def test_the_companion_sees_the_very_path_that_the_front_door_saw(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    _, asked, _, _ = ask(monkeypatch, answered("200 OK", "?"), scope(path))
+    assert unquote(asked.decode().split(" ")[1]) == path
+
+
+def test_who_sent_it_goes_along_and_what_a_client_claims_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    claimed = scope(x_fairmind_principal="somebody", x_fairmind_callers_id="x")
+
+    def lines(**more: Any) -> list[str]:
+        _, asked, _, _ = asyncio.run(forwarded(monkeypatch, answered("200 OK", "?"), claimed, **more))
+        return [line for line in asked.decode().lower().splitlines() if line.startswith("x-fairmind")]
+
+    assert lines() == []
+    told = lines(principal="0123456789ab", callers_id=b"trace-7")
+    assert told == ["x-fairmind-principal: 0123456789ab", "x-fairmind-callers-id: trace-7"]

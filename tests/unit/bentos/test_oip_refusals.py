@@ -178,6 +178,18 @@ def test_a_unit_in_a_header_that_is_not_utf8_is_400(service: Any, credit: Any) -
     service.run(scenario)
 
 
+def test_too_many_tensors_are_413_whatever_they_are(service: Any, credit: Any) -> None:
+    service.serve(credit)
+    service.serving = service.serving.model_copy(update={"max_columns": 3})
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        assert (await client.post(INFER, json={"inputs": [AGE, AMOUNT, JOB]})).status_code == 200
+        response = await client.post(INFER, json={"inputs": [AGE, AMOUNT, JOB, None]})
+        assert (response.status_code, "MAX_COLUMNS" in response.json()["error"]) == (413, True)
+
+    service.run(scenario)
+
+
 def test_too_many_rows_are_413(service: Any, credit: Any) -> None:
     service.serve(credit)
     service.serving = service.serving.model_copy(update={"max_rows": 5})

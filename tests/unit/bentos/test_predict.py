@@ -298,6 +298,22 @@ def test_limits_on_bytes_and_rows_are_413_and_name_the_setting(service: Any, cre
     service.run(scenario)
 
 
+def test_more_columns_than_a_request_may_have_are_413_and_no_matter_of_the_signature(
+    service: Any, credit: Any
+) -> None:
+    service.serve(credit)
+    service.serving = service.serving.model_copy(update={"max_columns": 3})
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        instances = credit.instances(2)
+        assert (await client.post("/predict", json={"instances": instances})).status_code == 200
+        instances[1]["features"]["more"] = 1
+        response = await client.post("/predict", json={"instances": instances})
+        assert (response.status_code, "FAIRMIND_BENTOS_MAX_COLUMNS" in response.text) == (413, True)
+
+    service.run(scenario)
+
+
 def test_other_methods_and_media_types_are_refused(service: Any, credit: Any) -> None:
     service.serve(credit)
 

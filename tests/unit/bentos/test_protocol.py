@@ -14,6 +14,9 @@ import pytest
 import uvicorn
 import uvicorn.protocols.http.auto
 
+from access.key_file import FiledKey, as_bytes, replace_file
+from access.scopes import Scope
+from access.tokens import new_token
 from bentos import forwarding
 from bentos.edge import FrontDoor
 from bentos.protocol import DirectExchange, HotProtocol
@@ -68,7 +71,7 @@ def site(service: Any, credit: Any, monkeypatch: pytest.MonkeyPatch) -> Callable
                         direct.append(exchange.path)
                     await super().answer_entered(exchange)
 
-            door = Door(_nothing, worker, forwarding.Companion(), closed=False)
+            door = Door(_nothing, worker, forwarding.Companion(), service.admission())
             monkeypatch.setattr(uvicorn.protocols.http.auto, "AutoHTTPProtocol", HotProtocol)
             HotProtocol.install(door)
             config = uvicorn.Config(
@@ -141,6 +144,30 @@ def test_direct_answers_say_what_uvicorns_do(site: Any, credit: Any) -> None:
         assert answer["predictions"][0].keys() == same["predictions"][0].keys()
         assert headers["x-fairmind-prediction-id"] == answer["predictions"][0]["prediction_id"].rpartition("-")[0]
         assert len(site.direct) == 1
+
+    site(scenario)
+
+
+def test_keys_are_asked_for_on_the_way_past_uvicorn_too(site: Any, service: Any, credit: Any) -> None:
+    service.requires_keys, token = True, new_token()
+    key = FiledKey(id=token.id, hash=token.hash.hex(), scopes=(Scope.PREDICT,))
+    replace_file(service.keys_file, as_bytes([key]))
+    body = {"instances": credit.instances(1)}
+
+    async def scenario(site: Site) -> None:
+        refused = await site.exchange(request(body, more="X-Request-Id: trace-7\r\n"))
+        assert (refused[0], refused[2]["error"]["code"]) == (401, "key_required")
+        assert (refused[1]["www-authenticate"], refused[1]["x-request-id"]) == (
+            'bearer realm="fairmind"',
+            "trace-7",
+        )
+        status, headers, answer = await site.exchange(request(body, more=f"Authorization: Bearer {token.text}\r\n"))
+        assert (status, "variant" in answer["predictions"][0], "x-request-id" in headers) == (200, False, False)
+        wrong = await site.exchange(
+            request(body, "/v2/models/credit/infer", f"Authorization: bearer {token.text}0\r\n")
+        )
+        assert (wrong[0], isinstance(wrong[2]["error"], str)) == (401, True)
+        assert len(site.direct) == 3
 
     site(scenario)
 

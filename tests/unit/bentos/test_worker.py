@@ -129,19 +129,6 @@ def test_a_damaged_state_file_changes_nothing_served(service: Any, credit: Any) 
     service.run(scenario)
 
 
-def test_beyond_loopback_without_keys_everything_but_the_probes_is_refused(service: Any, credit: Any) -> None:
-    service.serve(credit)
-    service.closed = True
-
-    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
-        assert (await client.get("/readyz")).status_code == 200
-        for path in ("/predict", "/v2", "/metrics", "/api/v1/models", "/schema.json"):
-            response = await client.get(path)
-            assert (response.status_code, response.json()["error"]["code"]) == (403, "insecure")
-
-    service.run(scenario)
-
-
 def test_without_a_companion_its_routes_are_503_and_the_rest_falls_through(service: Any, credit: Any) -> None:
     service.serve(credit)
 

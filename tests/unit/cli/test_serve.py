@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bentos.configuration import ConfigurationError
+from bentos.errors import InsecureError
 from cli.app import app
 from cli.failures import UsageError
 from cli.serve import serve_command
@@ -72,7 +73,7 @@ def test_options_win_over_the_environment_which_wins_over_defaults(monkeypatch: 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "10.0.0.1"])
 def test_beyond_loopback_it_refuses_unless_told_to(host: str) -> None:
-    with pytest.raises(UsageError, match=r"reachable beyond this machine.*--insecure"):
+    with pytest.raises(InsecureError, match=r"reachable beyond this machine.*fairmind keys create.*--insecure"):
         serve_command(host=host)
     command, environment = serve_command(host=host, insecure=True)
     assert command[command.index("--host") + 1] == environment["FAIRMIND_BENTOS_HOST"] == host
@@ -81,7 +82,7 @@ def test_beyond_loopback_it_refuses_unless_told_to(host: str) -> None:
 
 def test_a_host_from_the_environment_is_refused_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAIRMIND_BENTOS_HOST", "0.0.0.0")
-    with pytest.raises(UsageError, match="--insecure"):
+    with pytest.raises(InsecureError, match="--insecure"):
         serve_command()
     monkeypatch.setenv("FAIRMIND_BENTOS_INSECURE", "true")
     assert serve_command()[1]["FAIRMIND_BENTOS_INSECURE"] == "true"

@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import MetaData, text
 
+from access.tables import METADATA as ACCESS
 from database.engine import sqlite_engine
 from database.errors import DatabaseUnavailableError, SchemaVersionError
 from database.migrate import Tree, upgrade, version_table
@@ -17,8 +18,8 @@ from monitoring.tables import METADATA as LOG
 from rollout.tables import METADATA as CONTROL
 
 
-@pytest.mark.parametrize(("tree", "metadata"), [("control", CONTROL), ("log", LOG)])
-def test_migrated_tables_are_the_declared_ones(tmp_path: Path, tree: Tree, metadata: MetaData) -> None:
+@pytest.mark.parametrize(("tree", "metadata"), [("control", (CONTROL, ACCESS)), ("log", (LOG,))])
+def test_migrated_tables_are_the_declared_ones(tmp_path: Path, tree: Tree, metadata: tuple[MetaData, ...]) -> None:
     engine = sqlite_engine(tmp_path / "a.db")
     upgrade(engine, tree, tmp_path / "lock")
     with engine.connect() as connection:

@@ -1,0 +1,1 @@
+"""Admits: API keys, what each may do and how often."""
