@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, Protocol
 
@@ -19,7 +18,7 @@ import uvicorn.protocols.http.auto
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from access.principal import ANYONE
-from bentos.heads import KnownHeads
+from bentos.heads import Head, KnownHeads, authorization_in
 from bentos.wire import CALLERS_ID, JSON, Exchange, Headers, check_size
 from monitoring.identifiers import new_request_id
 
@@ -50,12 +49,14 @@ class Door(Protocol):
 class DirectExchange(Exchange):
     """A whole request and the connection to answer it on."""
 
-    __slots__ = ("_connection", "_content", "_headers", "_path")
+    __slots__ = ("_authorization", "_connection", "_content", "_head")
 
-    def __init__(self, connection: HotProtocol, path: str, headers: Mapping[bytes, bytes], content: bytes) -> None:
+    def __init__(
+        self, connection: HotProtocol, head: Head, *, authorization: bytes | None = None, content: bytes
+    ) -> None:
         self.request_id, self.started = new_request_id(), time.perf_counter()
         self.protocol, self.model, self.status, self.principal = "api", "", 0, ANYONE
-        self._connection, self._path, self._headers, self._content = connection, path, headers, content
+        self._connection, self._head, self._authorization, self._content = connection, head, authorization, content
 
     @property
     def method(self) -> str:
@@ -65,11 +66,11 @@ class DirectExchange(Exchange):
     @property
     def path(self) -> str:
         """The path, without the query."""
-        return self._path
+        return self._head.path
 
     def header(self, name: bytes) -> bytes | None:
         """Return a header's value, None when it is not there; `name` is lower case."""
-        return self._headers.get(name)
+        return self._authorization if name == b"authorization" else self._head.headers.get(name)
 
     async def body(self, limit: int) -> bytes:
         """Return the request's body; raises TooLargeError where it is longer than `limit` bytes."""
@@ -177,10 +178,12 @@ class HotProtocol(HttpToolsProtocol):
     def _whole_request(self, data: bytes) -> DirectExchange | None:
         """Return the request that `data` is, None where it is not exactly one plain request."""
         end = data.find(_HEAD_END) + len(_HEAD_END)
-        head = self.heads.find(data[:end])
+        raw = data[:end]
+        head = self.heads.find(raw)
         if head is None or head.content_length != len(data) - end:
             return None
-        return DirectExchange(self, head.path, head.headers, data[end:])
+        authorization = authorization_in(raw) if head.has_authorization else None
+        return DirectExchange(self, head, authorization=authorization, content=data[end:])
 
     def _take(self, exchange: DirectExchange) -> None:
         if self.door.enter():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.heads import KnownHeads, parse_head
+from bentos.heads import KnownHeads, authorization_in, parse_head
 
 names = st.sampled_from(["Host", "Content-Length", "Content-Type", "Connection", "Expect", "TE", "X-Fairmind-Unit"])
 values = st.sampled_from(["a", "12", "keep-alive", "close", "", " 7 ", "1" * 30])
@@ -42,11 +42,35 @@ def test_what_a_client_repeats_is_read_once() -> None:
     assert len(known) == 1
 
 
-@pytest.mark.parametrize("name", ["Authorization", "cookie", "X-FAIRMIND-UNIT", "traceparent"])
+@pytest.mark.parametrize("name", ["AUTHORIZATION", "cookie", "X-FAIRMIND-UNIT", "traceparent"])
 def test_secrets_units_and_what_differs_each_time_are_not_kept(name: str) -> None:
     known = KnownHeads()
     assert known.find(plain((name, "s"))) is not None
     assert len(known) == 0
+
+
+@given(
+    st.sampled_from(["authorization", "Authorization", "AUTHORIZATION", "aUTHORIZATION"]),
+    st.text("abcXYZ019._ -", max_size=40).map(lambda text: text.strip(" ")),
+    st.booleans(),
+)
+def test_a_key_is_read_from_each_head_and_never_kept(name: str, value: str, is_first: bool) -> None:
+    known, given_headers = KnownHeads(), [("X-Not-Authorization", "no"), (name, value)]
+    for _ in range(2):
+        raw = plain(*(reversed(given_headers) if is_first else given_headers))
+        found = known.find(raw)
+        assert found is not None
+        assert found.has_authorization
+        assert b"authorization" not in found.headers
+        assert authorization_in(raw) == value.encode()
+
+
+def test_a_client_with_a_key_is_known_by_a_digest() -> None:
+    known = KnownHeads()
+    raw = plain(("Authorization", "Bearer s3cret"))
+    assert known.find(raw) is known.find(raw)
+    assert known.find(plain(("Authorization", "Bearer other"))) is not known.find(raw)
+    assert "s3cret" not in repr(vars(known))
 
 
 def test_what_is_kept_is_bounded() -> None:
