@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -29,6 +30,16 @@ def ensure_demo_home(home: Path) -> None:
     fairmind = Path(sys.executable).parent / "fairmind"
     environment = {**os.environ, "FAIRMIND_HOME": str(home)}
     subprocess.run([str(fairmind), "demo", "--exit"], env=environment, check=True)  # noqa: S603 - our own command
+
+
+def create_key(home: Path) -> str:
+    """Return a new API key of a home that may predict, as the requests of a service in earnest carry one."""
+    command = [str(Path(sys.executable).parent / "fairmind"), "keys", "create", "bench", "--scopes", "predict,read"]
+    environment = {**os.environ, "FAIRMIND_HOME": str(home)}
+    made = subprocess.run(  # noqa: S603 - our own command
+        [*command, "--json"], env=environment, check=True, capture_output=True, text=True
+    )
+    return str(json.loads(made.stdout)["key"])
 
 
 def copy_home(home: Path, target: Path) -> Path:

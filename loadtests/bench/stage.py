@@ -14,11 +14,12 @@ from typing import Any, Final
 import httpx
 
 from loadtests.bench.bodies import TENSORS, predict_bodies
+from loadtests.bench.client import JSON_TYPE
 from loadtests.bench.contenders import REPORTS, Contender, require_same_answers
 from loadtests.bench.installed_peers import export_pipeline
 from loadtests.bench.models import BenchModel, Say, table_of, trained_versions
 from loadtests.errors import HomeMissingError, ServerFailedError
-from loadtests.homes import copy_home
+from loadtests.homes import copy_home, create_key
 from loadtests.rows import Inputs, Person, people_of, served_inputs, unit_names
 from loadtests.servers import Server, fairmind
 
@@ -52,6 +53,12 @@ class Served:
     models: Sequence[BenchModel]
     versions: Mapping[str, str]
     data_folder: Path
+    key: str
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of a JSON request."""
+        return {**JSON_TYPE, "Authorization": f"Bearer {self.key}"}
 
     def inputs(self, model: BenchModel) -> Inputs:
         """Return the columns that the server says a model takes."""
@@ -75,13 +82,14 @@ class Served:
         """Return the service asked by POST /predict."""
         asked = self.persons(model) if persons is None else persons
         bodies = predict_bodies(model.name, asked, unit_names(len(asked)), rows)
-        return Contender(OURS, self.server, "/predict", bodies)
+        return Contender(OURS, self.server, "/predict", bodies, headers=self.headers)
 
     def infer(self, model: BenchModel, rows: int = 1) -> Contender:
         """Return the service asked by the Open Inference Protocol."""
         persons = self.persons(model)
         bodies = TENSORS.bodies(self.inputs(model), persons, unit_names(len(persons)), rows)
-        return Contender(OURS_TENSORS, self.server, f"/v2/models/{model.name}/infer", bodies, TENSORS.read)
+        path = f"/v2/models/{model.name}/infer"
+        return Contender(OURS_TENSORS, self.server, path, bodies, TENSORS.read, self.headers)
 
 
 @dataclass(slots=True)
@@ -116,11 +124,12 @@ class Stage:
         references = [f"{name}/{version}" for name, version in versions.items()]
         command = [sys.executable, str(_SERVE), str(home), *references, "--copies", str(copies)]
         subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - our own command
+        key = create_key(home)
         self.say(f"starting the service with {', '.join(references)}" + (f" and {copies} copies" if copies else ""))
         log = REPORTS / "bench-fairmind.log"
         with fairmind(home, workers=1, log=log, settings=settings) as server:
             _wait_until_served(server, len(models) + copies, log)
-            yield Served(server, home, models, versions, self.data_folder)
+            yield Served(server, home, models, versions, self.data_folder, key)
 
     def require_same(self, reference: Contender, others: Sequence[Contender], bodies: int = 64) -> None:
         """Compare answers, and count them; see `require_same_answers`."""
