@@ -36,8 +36,8 @@ HOW_TO_READ: Final = """
   FairMind Serving the Companion, which ships the prediction log, and BentoML's supervisor).
 - Server and load generator share the cores, so requests/s says less than CPU does, and ratios say more than either.
   Figures move by 10 to 20 % from run to run.
-- FairMind Serving checks a key, assigns each unit to a variant, keeps every prediction in its log and counts. The peers
-  do none of that: the floor is what is left when nothing is done but decode, predict and encode.
+- FairMind Serving checks a key, assigns each unit to a variant, keeps every prediction in its log and counts. The
+  peers do none of that: the floor is what is left when nothing is done but decode, predict and encode.
 - Open-loop latencies count from the moment a request was due, so that waiting in the client counts too.
 """
 
