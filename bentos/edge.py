@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 import orjson
 
 from access.errors import AccessError
-from bentos import oip, predict
+from bentos import kserve_v1, mlflow_scoring, oip, predict
 from bentos.admission import Admission, needed_for
 from bentos.docs_page import DocsPage
 from bentos.errors import (
@@ -38,6 +38,14 @@ _ID: Final = b"{request_id}"
 _OVERLOAD_LOG_SECONDS: Final = 10.0
 _FORWARDED: Final = ("/api/v1/", "/metrics", "/bias_test")
 
+_REFUSALS: Final[Mapping[str, Callable[[int, str, str], tuple[int, bytes]]]] = {
+    oip.PROTOCOL: oip.refusal,
+    mlflow_scoring.PROTOCOL: mlflow_scoring.refusal,
+    kserve_v1.PROTOCOL: kserve_v1.refusal,
+}
+"""How a protocol says what went wrong, given our status, code and message; ours where it is not here."""
+_PREDICTING: Final = (predict.PROTOCOL, *_REFUSALS)
+
 Handler = Callable[[Exchange], Awaitable[None]]
 
 
@@ -55,20 +63,28 @@ class FrontDoor:
         self._app, self._worker, self._companion, self._admission = app, worker, companion, admission
         self._max_in_flight, self._in_flight = worker.serving.max_in_flight, 0
         # Made once: what is refused under overload must cost next to nothing.
-        self._overload = _overload(self._max_in_flight, predict.PROTOCOL)
-        self._oip_overload = _overload(self._max_in_flight, oip.PROTOCOL)
+        self._overloads = {protocol: _overload(self._max_in_flight, protocol) for protocol in _PREDICTING}
         self._overload_noted_at = -_OVERLOAD_LOG_SECONDS
         self._logs_access = worker.serving.access_log
         if self._logs_access:
             _access_log.setLevel(logging.INFO)
         hot = HotRoutes(worker)
-        self._v2 = hot.v2
+        mlflow = mlflow_scoring.MlflowRoutes(worker)
         self._exact: dict[str, Handler] = {
             "/predict": hot.predict,
             "/v2": hot.v2,
             "/": DocsPage(app),
             "/readyz": hot.readyz,
             "/livez": hot.livez,
+            "/invocations": mlflow.invocations,
+            "/ping": mlflow.ping,
+            "/health": mlflow.ping,
+            "/version": mlflow.version,
+        }
+        self._below: dict[str, Handler] = {
+            "/v2/": hot.v2,
+            "/models/": mlflow.invocations,
+            "/v1/": kserve_v1.KServeV1Routes(worker),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,11 +132,8 @@ class FrontDoor:
     def overload(self, exchange: Exchange) -> tuple[int, bytes, Headers]:
         """Return the refusal of a prediction request for which there was no room: status, body, headers."""
         self._note_overload()
-        if exchange.path == "/predict":
-            exchange.protocol, refusal = predict.PROTOCOL, self._overload
-        else:
-            exchange.protocol, refusal = oip.PROTOCOL, self._oip_overload
-        status, body, headers = refusal
+        exchange.protocol = predicts(exchange.path) or predict.PROTOCOL
+        status, body, headers = self._overloads[exchange.protocol]
         self._worker.metrics.request(exchange.model, exchange.protocol, str(status))
         return status, body.replace(_ID, exchange.request_id.encode()), headers
 
@@ -155,8 +168,9 @@ class FrontDoor:
         exact = self._exact.get(path)
         if exact is not None:
             return exact
-        if path.startswith("/v2/"):
-            return self._v2
+        for start, handler in self._below.items():
+            if path.startswith(start):
+                return handler
         return self._forward if path.startswith(_FORWARDED) else None
 
     async def _forward(self, exchange: Exchange) -> None:
@@ -209,9 +223,14 @@ class FrontDoor:
 
 def _protocol(path: str) -> str:
     """Return the protocol of a path, by which its errors are shaped and counted."""
-    if path == "/predict":
-        return predict.PROTOCOL
-    return oip.PROTOCOL if path == "/v2" or path.startswith("/v2/") else "api"
+    protocol = predicts(path)
+    if protocol is not None:
+        return protocol
+    if path == "/v2" or path.startswith("/v2/"):
+        return oip.PROTOCOL
+    if path.startswith("/v1/"):
+        return kserve_v1.PROTOCOL
+    return mlflow_scoring.PROTOCOL if path == "/version" or path.startswith("/models/") else "api"
 
 
 def _named(exchange: Exchange) -> str:
@@ -222,8 +241,9 @@ def _named(exchange: Exchange) -> str:
 
 def _said(protocol: str, status: int, code: str, message: str, request_id: str) -> tuple[int, bytes]:
     """Return status and body of an error, in the shape of the protocol."""
-    if protocol == oip.PROTOCOL:
-        return oip.status_of(status, code), orjson.dumps({"error": message})
+    refusal = _REFUSALS.get(protocol)
+    if refusal is not None:
+        return refusal(status, code, message)
     return status, orjson.dumps({"error": {"code": code, "message": message, "request_id": request_id}})
 
 
@@ -234,9 +254,18 @@ def _overload(limit: int, protocol: str) -> tuple[int, bytes, list[tuple[bytes, 
     return *_said(protocol, status, code, message, _ID.decode()), extra_headers(error, status)
 
 
-def predicts(path: str) -> bool:
-    """Return whether requests to `path` are predictions, of which a worker answers a bounded number at a time."""
-    return path == "/predict" or (path.startswith("/v2/") and path.endswith("/infer"))
+def predicts(path: str) -> str | None:
+    """Return the protocol of a prediction request to `path`, None where requests to it are none.
+
+    Of predictions a worker answers a bounded number at a time.
+    """
+    if path == "/predict":
+        return predict.PROTOCOL
+    if path.startswith("/v2/") and path.endswith("/infer"):
+        return oip.PROTOCOL
+    if path == "/invocations" or (path.startswith("/models/") and path.endswith("/invocations")):
+        return mlflow_scoring.PROTOCOL
+    return kserve_v1.PROTOCOL if path.startswith("/v1/") and path.endswith(":predict") else None
 
 
 async def _refuse_route(_exchange: Exchange) -> None:

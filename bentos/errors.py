@@ -9,6 +9,7 @@ ServingError
 ├── MethodError               the route takes another method
 ├── ModelNotServedError       no such model, version or alias is served
 ├── AmbiguousModelError       several models are served and the request names none
+├── RepositoryControlError    what is served follows the registry, not the protocol's load and unload
 ├── OverloadedError           this worker has as many requests under way as it may
 ├── NotReadyError             nothing is loaded yet, or the Companion is away
 ├── CompanionTimeoutError     the Companion is there and did not answer in time
@@ -89,6 +90,16 @@ class AmbiguousModelError(ServingError):
         super().__init__(f"name the model, one of: {', '.join(names)}")
 
 
+class RepositoryControlError(ServingError):
+    """What is served follows the registry, not the protocol's load and unload."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "what is served follows the registry: move an alias with `fairmind models promote`, or name the models "
+            "to serve in FAIRMIND_BENTOS_MODELS; every worker follows by itself"
+        )
+
+
 class OverloadedError(ServingError):
     """This worker has as many requests under way as it may; safe to retry."""
 
@@ -132,6 +143,7 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     MethodError: (405, "method_not_allowed"),
     ModelNotServedError: (404, "model_not_found"),
     AmbiguousModelError: (400, "model_required"),
+    RepositoryControlError: (400, "repository_follows_registry"),
     OverloadedError: (503, "overloaded"),
     NotReadyError: (503, "not_ready"),
     CompanionTimeoutError: (504, "deadline_exceeded"),

@@ -2,7 +2,8 @@
 
 Columns come as one tensor each, or as one matrix (`inference.tensors`). The answer is `prediction`, [N] or [N, M],
 and, for a classifier, `probabilities` [N, K] in the order of the classes that the metadata names. The unit that
-decides the variant travels as the request parameter `unit` or in the header `X-Fairmind-Unit`.
+decides the variant travels as the request parameter `unit` or in the header `X-Fairmind-Unit`, or per row in the
+tensor `fairmind.unit` (`bentos.row_extras`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any, Final
 
 import orjson
 
-from bentos.dataplane import DataPlane, Features, Part, Request
+from bentos.dataplane import DataPlane, Features, Request
 from bentos.errors import MalformedRequestError
+from bentos.joined_parts import Joined, join_parts
 from bentos.oip_tensors import (
     Wanted,
     describe_inputs,
@@ -26,8 +28,10 @@ from bentos.oip_tensors import (
     parse_outputs,
     plain_row,
 )
+from bentos.row_extras import NOTHING, extra_names, own_names, read_extras, split_tensors, units_of
 from bentos.served import Served, Target
 from bentos.wire import Exchange
+from inference.chosen_rows import as_sent, tensors_at
 from inference.columns import columns_from_rows
 from inference.errors import SignatureMismatchError
 from inference.runtime import EncodedColumns
@@ -47,7 +51,10 @@ _RESERVED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """An answer and what its headers tell; `json_bytes` of the body are JSON, None where all of it is."""
+    """An answer and what its headers tell; `json_bytes` of the body are JSON, None where all of it is.
+
+    Version and variant are several, joined by commas, where the rows of several units were split.
+    """
 
     body: bytes
     model_version: str
@@ -55,15 +62,20 @@ class Inference:
     json_bytes: int | None = None
 
 
-def status_of(status: int, code: str) -> int:
-    """Return the protocol's status for one of ours: rows that do not fit are 400, overload is 429."""
-    return {422: 400, 503: 429 if code == "overloaded" else 503}.get(status, status)
+def refusal(status: int, code: str, message: str) -> tuple[int, bytes]:
+    """Return status and body of an error: rows that do not fit are 400, overload is 429."""
+    status = {422: 400, 503: 429 if code == "overloaded" else 503}.get(status, status)
+    return status, orjson.dumps({"error": message})
 
 
 def server_metadata() -> dict[str, Any]:
     """Return what `GET /v2` answers."""
     version = library_version("fairmind-serving")
-    return {"name": "fairmind-serving", "version": version, "extensions": ["binary_tensor_data"]}
+    return {
+        "name": "fairmind-serving",
+        "version": version,
+        "extensions": ["binary_tensor_data", "model_repository"],
+    }
 
 
 def model_metadata(target: Target) -> dict[str, Any]:
@@ -99,9 +111,15 @@ async def infer(
         raise MalformedRequestError("the body must be an object with a non-empty list 'inputs'")
     plane.check_columns(len(body["inputs"]))
     row = plain_row(body["inputs"]) if not raw else None
-    tensors = parse_inputs(body["inputs"], raw) if row is None else []
+    tensors: Sequence[Tensor] = parse_inputs(body["inputs"], raw) if row is None else ()
     rows = rows_in(tensors) if row is None else 1
     plane.check_rows(rows)  # a shape like [2**40, 0] is any number of rows without a value
+    own, extras = own_names(target), NOTHING
+    if row is None:
+        tensors, extras = split_tensors(tensors, own)
+    elif row.keys() != own and (names := extra_names(row, own)):
+        told = {name: [row.pop(name)] for name in names}
+        extras = read_extras(names, told.__getitem__)
     parameters = body.get("parameters") or {}
     if type(parameters) is not dict:
         raise MalformedRequestError("'parameters' must be an object")
@@ -113,13 +131,16 @@ async def infer(
         raise MalformedRequestError(f"'id' must be a string of at most {_MAX_TEXT} characters")
     wanted = parse_outputs(body.get("outputs"), parameters)
 
-    def decode(signature: Signature, _positions: Sequence[int] | None) -> tuple[EncodedColumns, Features]:
+    def decode(signature: Signature, positions: Sequence[int] | None) -> tuple[EncodedColumns, Features]:
         if row is not None:
             with contextlib.suppress(SignatureMismatchError):  # said in the words of tensors below
                 return columns_from_rows([row], signature), [row]
-        sent = tensors or parse_inputs(body["inputs"], raw)
-        columns = columns_from_tensors(sent, signature)
-        return columns, _features(sent, columns, rows)
+        sent = tensors_at(tensors or split_tensors(parse_inputs(body["inputs"], raw), own)[0], positions)
+        try:
+            columns = columns_from_tensors(sent, signature)
+        except SignatureMismatchError as error:
+            raise as_sent(error, positions) from None
+        return columns, _features(sent, columns, rows if positions is None else len(positions))
 
     request = Request(
         id=exchange.request_id,
@@ -127,12 +148,13 @@ async def infer(
         rows=rows,
         decode=decode,
         started=exchange.started,
-        units=None if unit is None else [unit] * rows,
-        caller_ids=[given_id] if rows == 1 and given_id else None,
+        units=units_of(extras, unit, rows),
+        protected=extras.protected,
+        caller_ids=extras.ids or ([given_id] if rows == 1 and given_id else None),
         params=model_params(parameters) if parameters else None,
     )
-    part = (await plane.answer(target, request))[0]  # one unit a request, therefore one variant
-    return _encode(target, part, request, given_id, wanted, shows_variant=exchange.principal.sees_variant)
+    answered = join_parts(await plane.answer(target, request), rows)
+    return _encode(target, answered, request, given_id, wanted, shows_variant=exchange.principal.sees_variant)
 
 
 def model_params(parameters: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -149,20 +171,20 @@ def _features(tensors: Sequence[Tensor], columns: EncodedColumns, rows: int) -> 
 
 
 def _encode(
-    target: Target, part: Part, request: Request, given_id: str | None, wanted: Wanted, *, shows_variant: bool
+    target: Target, answered: Joined, request: Request, given_id: str | None, wanted: Wanted, *, shows_variant: bool
 ) -> Inference:
-    outputs, raws = encode_outputs(part.predictions, part.variant.batcher.model.signature, wanted)
+    outputs, raws = encode_outputs(answered.predictions, answered.signature, wanted)
     answer: dict[str, Any] = {
         "model_name": target.served.model,
-        "model_version": part.variant.version,
+        "model_version": answered.versions,
         "parameters": {"fairmind_prediction_id": request.id},
         "outputs": outputs,
     }
     if shows_variant:
-        answer["parameters"]["fairmind_variant"] = part.variant.name or ""
+        answer["parameters"]["fairmind_variant"] = answered.variants or ""
     if given_id is not None:
         answer["id"] = given_id
     body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
     if not wanted.raw:
-        return Inference(body, part.variant.version, part.variant.name)
-    return Inference(b"".join([body, *raws]), part.variant.version, part.variant.name, json_bytes=len(body))
+        return Inference(body, answered.versions, answered.variants)
+    return Inference(b"".join([body, *raws]), answered.versions, answered.variants, json_bytes=len(body))

@@ -8,11 +8,12 @@ from typing import Any
 
 import orjson
 
-from bentos import oip, predict
+from bentos import oip, oip_repository, predict
 from bentos.dataplane import DataPlane
-from bentos.errors import MalformedRequestError, RouteNotFoundError
+from bentos.errors import RepositoryControlError, RouteNotFoundError
 from bentos.oip_tensors import HEADER_LENGTH, split_body
 from bentos.readiness import readiness
+from bentos.row_extras import header_unit
 from bentos.wire import JSON, Exchange, decoded
 from bentos.worker import Worker
 
@@ -48,7 +49,11 @@ class HotRoutes:
         if inferred is not None:
             await self._infer(exchange, *inferred)
             return
-        answers = self._answers(_parts(exchange.path))
+        parts = _parts(exchange.path)
+        if parts[:1] == ["repository"]:
+            await self._repository(exchange, parts[1:])
+            return
+        answers = self._answers(parts)
         exchange.check_method("GET")
         status, answer = answers()
         await exchange.reply(status, orjson.dumps(answer))
@@ -71,6 +76,19 @@ class HotRoutes:
             case _:
                 raise RouteNotFoundError
 
+    async def _repository(self, exchange: Exchange, parts: list[str]) -> None:
+        match parts:
+            case ["index"]:
+                exchange.check_method("POST")
+                ready_only = oip_repository.parse_index(await exchange.content(self._limit))
+                index = oip_repository.index(self._worker, ready_only=ready_only)
+                await exchange.reply(200, orjson.dumps(index))
+            case ["models", _, "load" | "unload"]:
+                exchange.check_method("POST")
+                raise RepositoryControlError
+            case _:
+                raise RouteNotFoundError
+
     def _v2_ready(self) -> tuple[int, Any]:
         ready, _ = readiness(self._worker)
         return 200 if ready else 503, {"ready": ready, "live": True}
@@ -79,18 +97,14 @@ class HotRoutes:
         exchange.check_method("POST")
         target = self._plane.find(name, version)
         exchange.model = target.served.model
-        unit = exchange.header(b"x-fairmind-unit")
-        try:
-            decoded_unit = None if unit is None else unit.decode()
-        except UnicodeDecodeError:
-            raise MalformedRequestError("the header X-Fairmind-Unit must be UTF-8") from None
+        unit = header_unit(exchange)
         content = await exchange.content(self._limit)
         # Triton's client sends JSON without saying so: the media type is not asked for here.
         header_length = exchange.header(HEADER_LENGTH)
         # Where most of a body is raw tensors, the JSON is short: only one that is all JSON may take long to read.
         searched = content if header_length is None else b""
         body, raw = await decoded(searched, split_body, content, header_length)
-        answer = await oip.infer(self._plane, target, body, raw, exchange, unit=decoded_unit)
+        answer = await oip.infer(self._plane, target, body, raw, exchange, unit=unit)
         headers = [
             (b"x-fairmind-prediction-id", exchange.request_id.encode()),
             *_variant_headers(answer.model_version, answer.variant, shown=exchange.principal.sees_variant),

@@ -20,6 +20,9 @@ from runners.policy import RunnerPolicy
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
+SERVING_STATE = "serving_state"
+"""The name of a problem that is no model's."""
+
 HEARTBEAT_SECONDS = 5.0
 """A serving state not renewed for this long leaves every unit with the champion."""
 
@@ -116,10 +119,10 @@ class Worker:
     def _apply(self) -> None:
         """Serve what the state says as far as it is loaded; the rest stays as it was. Never waits."""
         if self._state is None:
-            self.problems = {"serving_state": "the Companion has not written the serving state yet"}
+            self.problems = {SERVING_STATE: "the Companion has not written the serving state yet"}
             return
         self.unit_key = self._state.unit_salt.encode()
-        problems = {**self._state.problems, **({} if self._damage is None else {"serving_state": self._damage})}
+        problems = {**self._state.problems, **({} if self._damage is None else {SERVING_STATE: self._damage})}
         full: dict[str, Served] = {}
         for name, wanted in self._state.models.items():
             served = self._serve(wanted, self._full.get(name))
