@@ -11,7 +11,10 @@ from typing import Final
 
 # Strict on purpose: what this does not match to the letter is left to uvicorn's parser.
 _HEAD: Final = re.compile(
-    rb"POST (/predict|/v2/models/[\w.~@-]+(?:/versions/[\w.-]+)?/infer) HTTP/1\.1\r\n"
+    rb"POST (/predict|/invocations"
+    rb"|/v2/models/[\w.~@-]+(?:/versions/[\w.-]+)?/infer"
+    rb"|/models/[\w.~@-]+(?:/versions/[\w.-]+)?/invocations"
+    rb"|/v1/models/[\w.~@-]+(?:/versions/[\w.-]+)?:predict) HTTP/1\.1\r\n"
     rb"((?:[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*\r\n){1,100})\r\n"
 )
 _NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te"})

@@ -23,7 +23,13 @@ from bentos.wire import CALLERS_ID, JSON, Exchange, Headers, check_size
 from monitoring.identifiers import new_request_id
 
 _log = logging.getLogger(__name__)
-_STARTS: Final = (b"POST /predict HTTP/1.1\r\n", b"POST /v2/models/")
+_STARTS: Final = (
+    b"POST /predict HTTP/1.1\r\n",
+    b"POST /v2/models/",
+    b"POST /invocations HTTP/1.1\r\n",
+    b"POST /models/",
+    b"POST /v1/models/",
+)
 _HEAD_END: Final = b"\r\n\r\n"
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus

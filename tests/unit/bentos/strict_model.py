@@ -19,6 +19,7 @@ from compilation.compile import compile_model
 from inference.raw_texts import raw_from_texts
 
 PREDICT, INFER = "/predict", "/v2/models/strict/infer"
+INVOCATIONS, V1 = "/models/strict/invocations", "/v1/models/strict:predict"
 LENGTH = "Inference-Header-Content-Length"
 SECRET = "Zaphod-Beeblebrox"
 GOOD: dict[str, Any] = {"age": 41.5, "count": 3, "member": True, "job": "nurse"}
@@ -120,8 +121,11 @@ def said(response: httpx.Response, path: str, status: int = 0) -> str:
     """Return the message of a refusal, which must have the shape that the route's protocol gives it."""
     assert 400 <= response.status_code < 500, (response.status_code, response.text)
     assert not status or response.status_code == status, response.text
+    if path.endswith("/invocations"):
+        assert set(response.json()) == {"error_code", "message"}
+        return str(response.json()["message"])
     error = response.json()["error"]
-    if path.endswith("/infer"):
+    if path.endswith(("/infer", ":predict")):
         assert set(response.json()) == {"error"}
         assert type(error) is str
         return str(error)

@@ -19,9 +19,11 @@ from tests.unit.bentos.strict_model import (
     DATATYPES,
     GOOD,
     INFER,
+    INVOCATIONS,
     LENGTH,
     PREDICT,
     SECRET,
+    V1,
     binary_body,
     rows_body,
     said,
@@ -63,6 +65,18 @@ INFER_BODY: dict[str, Any] = {
     ],
     "outputs": [{"name": "prediction", "parameters": {"binary_data": True}}],
 }
+
+
+EXTRAS = {"fairmind.unit": "u-1", "fairmind.id": "mine", "fairmind.protected.sex": "f"}
+ROWS: list[dict[str, Any]] = [GOOD | EXTRAS, GOOD | {"job": "smith"}]
+SPLIT = {"columns": [*GOOD, *EXTRAS], "data": [[*GOOD.values(), *EXTRAS.values()]] * 2}
+BODIES: list[tuple[str, dict[str, Any]]] = [
+    (PREDICT, PREDICT_BODY),
+    (INFER, INFER_BODY),
+    (V1, {"instances": ROWS}),
+    (INVOCATIONS, {"dataframe_records": ROWS, "params": {"warmth": 1}}),
+    (INVOCATIONS, {"inputs": {name: [row.get(name) for row in ROWS] for name in ROWS[0]}}),
+]
 
 
 def places(body: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -135,7 +149,7 @@ def fuzz(serving: Any, attack: Callable[[Ask], None]) -> None:
     serving.run(scenario)
 
 
-@pytest.mark.parametrize("path", [PREDICT, INFER])
+@pytest.mark.parametrize("path", [PREDICT, INFER, INVOCATIONS, V1])
 def test_random_bytes_are_never_a_5xx(serving: Any, path: str) -> None:
     def attack(ask: Ask) -> None:
         @FUZZ
@@ -148,7 +162,7 @@ def test_random_bytes_are_never_a_5xx(serving: Any, path: str) -> None:
     fuzz(serving, attack)
 
 
-@pytest.mark.parametrize(("path", "body"), [(PREDICT, PREDICT_BODY), (INFER, INFER_BODY)])
+@pytest.mark.parametrize(("path", "body"), [*BODIES, (INVOCATIONS, {"dataframe_split": SPLIT})])
 def test_a_good_body_with_some_of_it_replaced_is_never_a_5xx(
     serving: Any, path: str, body: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -189,6 +203,24 @@ def test_a_raw_body_with_some_bytes_changed_is_never_a_5xx(serving: Any) -> None
     fuzz(serving, attack)
 
 
+def test_csv_with_some_bytes_changed_is_never_a_5xx(serving: Any) -> None:
+    names = [*GOOD, *EXTRAS]
+    content = ",".join(names) + 2 * ("\n" + ",".join(str((GOOD | EXTRAS)[name]) for name in names)) + "\n"
+
+    def attack(ask: Ask) -> None:
+        csv = {"content-type": "text/csv"}
+        assert ask(INVOCATIONS, content.encode(), csv).status_code == 200
+
+        @FUZZ
+        @given(bent(content.encode()))
+        def sent(body: bytes) -> None:
+            ask(INVOCATIONS, body, csv)
+
+        sent()
+
+    fuzz(serving, attack)
+
+
 def test_a_value_shows_in_no_answer_and_no_log_line_wherever_it_is_put(
     serving: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -196,7 +228,7 @@ def test_a_value_shows_in_no_answer_and_no_log_line_wherever_it_is_put(
     named = {"model", "name", "datatype"}
 
     def attack(ask: Ask) -> None:
-        for path, body in ((PREDICT, PREDICT_BODY), (INFER, INFER_BODY)):
+        for path, body in BODIES:
             for way in places(body):
                 for secret in (SECRET, [SECRET], {"a": SECRET}):
                     if way[-1] in named:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bentos.edge import predicts
 from bentos.heads import KnownHeads, authorization_in, parse_head
 
 names = st.sampled_from(["Host", "Content-Length", "Content-Type", "Connection", "Expect", "TE", "X-Fairmind-Unit"])
@@ -26,6 +27,27 @@ def test_a_plain_head_is_taken_apart() -> None:
     assert found is not None
     assert (found.path, found.content_length) == ("/v2/models/m/versions/3/infer", 2)
     assert found.headers == {b"host": b"a", b"content-length": b"2", b"content-type": b"application/json"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/invocations",
+        "/models/m@champion/invocations",
+        "/models/m/versions/3/invocations",
+        "/v1/models/m:predict",
+        "/v1/models/m/versions/3:predict",
+    ],
+)
+def test_predictions_of_every_protocol_are_plain(path: str) -> None:
+    found = parse_head(plain(path=path))
+    assert found is not None
+    assert predicts(found.path)
+
+
+@pytest.mark.parametrize("path", ["/v1/models/m", "/models/m", "/models//invocations", "/v1/models/a/b:predict"])
+def test_other_paths_are_left_to_the_parser(path: str) -> None:
+    assert parse_head(plain(path=path)) is None
 
 
 @given(st.lists(st.lists(st.tuples(names, values), max_size=5), max_size=20))

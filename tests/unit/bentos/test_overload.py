@@ -37,6 +37,11 @@ def test_one_request_too_many_is_refused_before_its_body_is_read(service: Any, c
         other = await client.post("/v2/models/credit/infer", content=unread_body())
         assert other.status_code == 429
         assert isinstance(other.json()["error"], str)
+        v1 = await client.post("/v1/models/credit:predict", content=unread_body())
+        assert (v1.status_code, set(v1.json())) == (429, {"error"})
+        for path in ("/invocations", "/models/credit/invocations"):
+            mlflow = await client.post(path, content=unread_body())
+            assert (mlflow.status_code, mlflow.json()["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
         assert (await client.get("/readyz")).status_code == 200
         assert (await client.get("/v2/health/ready")).status_code == 200
         go_on.set()
