@@ -6,7 +6,7 @@ ARGS ?=
 UV_VERSION := 0.13.9
 
 # Test groups beside the default one, each a pytest marker; `make test-all` and CI run them, with their minutes.
-TEST_GROUPS := long
+TEST_GROUPS := clients long
 EMPTY :=
 ANY_GROUP := $(subst $(EMPTY) $(EMPTY), or ,$(TEST_GROUPS))
 # Two workers, a file each at a time: the end-to-end tests of one file share a server.
