@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -30,6 +30,7 @@ from bentos.forwarding import CALLERS_ID_HEADER, REQUEST_ID_HEADER
 from bentos.metrics_routes import metrics_routes
 from bentos.model_routes import model_routes
 from bentos.outcome_routes import outcome_routes
+from bentos.protocol_openapi import protocol_paths, protocol_schemas, refusals
 from bentos.rollout_routes import rollout_routes
 from monitoring.identifiers import new_request_id
 
@@ -45,7 +46,7 @@ def control_api(companion: Companion, worker_metrics: Path) -> FastAPI:
     """Return the API over what the companion holds; `worker_metrics` is where workers keep their counters."""
     # Declares what the front door checks, so that the page has a place to enter a key; nothing is checked here.
     key = HTTPBearer(scheme_name="key", description="An API key; on loopback, none is needed.", auto_error=False)
-    api = FastAPI(
+    api = _Api(
         title="FairMind Serving", openapi_url=_OPENAPI, docs_url=None, redoc_url=None, dependencies=[Depends(key)]
     )
 
@@ -69,6 +70,26 @@ def control_api(companion: Companion, worker_metrics: Path) -> FastAPI:
     api.add_exception_handler(HTTPException, _refuse_http)
     api.add_middleware(_RefuseErrors)
     return api
+
+
+class _Api(FastAPI):
+    """An application whose document tells of the workers' routes too, and how all of them say what is wrong."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        if self.openapi_schema is not None:
+            return self.openapi_schema
+        document = super().openapi()
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)  # FastAPI's own shape, which is not ours
+                operation["responses"] |= refusals("Error")
+        document["paths"] |= protocol_paths()
+        schemas = document["components"]["schemas"]
+        for theirs in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(theirs, None)
+        schemas |= protocol_schemas()
+        return document
 
 
 class _RefuseErrors:

@@ -23,6 +23,7 @@ from inference.scoring_tables import Table, scoring_table
 
 PROTOCOL: Final = "mlflow"
 _CSV: Final = b"text/csv"
+_TEXT: Final = b"text/plain; charset=utf-8"
 _TAKEN: Final = "application/json or text/csv, in UTF-8"
 _ERROR_CODES: Final = {
     400: "BAD_REQUEST",
@@ -53,13 +54,13 @@ class MlflowRoutes:
         exchange.protocol = PROTOCOL
         exchange.check_method("GET")
         ready, _ = readiness(self._worker)
-        await exchange.reply(200 if ready else 503, b"\n")
+        await exchange.reply(200 if ready else 503, b"\n", _TEXT)
 
     async def version(self, exchange: Exchange) -> None:
         """`GET /version`: the version of MLflow whose protocol this is."""
         exchange.protocol = PROTOCOL
         exchange.check_method("GET")
-        await exchange.reply(200, _mlflow_version(), b"text/plain; charset=utf-8")
+        await exchange.reply(200, _mlflow_version(), _TEXT)
 
     async def invocations(self, exchange: Exchange) -> None:
         """`POST /invocations`, `/models/{m}/invocations` and `/models/{m}/versions/{v}/invocations`."""
