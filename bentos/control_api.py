@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from pathlib import Path
 from typing import Any, Final
@@ -139,10 +140,19 @@ def _refuse_http(request: Request, error: Exception) -> JSONResponse:
         case 404:
             refusal = RouteNotFoundError()
         case 405:
-            refusal = MethodError((error.headers or {}).get("Allow", "another method"))
+            allowed = _methods(request) or (error.headers or {}).get("Allow", "another method")
+            refusal = MethodError(allowed)
         case _:  # a body that FastAPI could not decode
             refusal = MalformedRequestError("the body is not JSON")
     return _answer(refusal, request.scope)
+
+
+def _methods(request: Request) -> str | None:
+    """Return the methods that the request's path takes; the framework names those of one of its routes."""
+    for template, operations in request.app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), request.url.path):
+            return ", ".join(sorted(method.upper() for method in operations))
+    return None
 
 
 def _answer(error: Exception, scope: Scope) -> JSONResponse:

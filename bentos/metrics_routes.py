@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 
 from bentos.companion import Companion
 from monitoring.exposition import StateMetrics, exposition
@@ -15,7 +16,7 @@ def metrics_routes(companion: Companion, worker_metrics: Path) -> APIRouter:
     """Return the route; `worker_metrics` is where the processes of this deployment keep their counters."""
     router = APIRouter(tags=["metrics"])
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     def metrics() -> Response:
         """Return the Prometheus exposition of the whole deployment."""
         state = StateMetrics()

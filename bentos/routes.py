@@ -35,10 +35,12 @@ class HotRoutes:
 
     async def livez(self, exchange: Exchange) -> None:
         """`GET /livez`: the process answers."""
+        _check_probe(exchange)
         await exchange.reply(200, b'{"live":true}')
 
     async def readyz(self, exchange: Exchange) -> None:
         """`GET /readyz`: whether this worker can predict, and what is amiss."""
+        _check_probe(exchange)
         ready, detail = readiness(self._worker)
         await exchange.reply(200 if ready else 503, orjson.dumps(detail))
 
@@ -114,6 +116,11 @@ class HotRoutes:
             media_type = b"application/octet-stream"
             headers.append((HEADER_LENGTH, str(answer.json_bytes).encode()))
         await exchange.reply(200, answer.body, media_type, headers)
+
+
+def _check_probe(exchange: Exchange) -> None:
+    if exchange.method != "HEAD":  # some load balancers ask so
+        exchange.check_method("GET")
 
 
 def _parts(path: str) -> list[str]:

@@ -18,7 +18,7 @@ def found(drive: Drive, server: Server) -> Any:
     rows = server.rows(50)
     labels, _ = server.expected(50)
     labelled = [
-        {"features": row, "label": label, "protected": {"sex": "fm"[place % 2]}}
+        {"features": row, "outcome": label, "protected": {"sex": "fm"[place % 2]}}
         for place, (row, label) in enumerate(zip(rows, labels, strict=True))
     ]
     return drive("bentoml", rows=rows, labelled=labelled)

@@ -30,12 +30,26 @@ def test_every_route_is_there_and_takes_the_method_it_says(service: Any, credit:
             answer = await client.request(method.upper(), path, json={} if method == "post" else None)
             assert answer.status_code not in {missing, 405, 418}, (method, path)
             assert method == "post" or answer.status_code == 200
-            if path not in {"/livez", "/readyz"}:
-                other = await client.request("PUT", path)
-                assert (other.status_code, other.headers["allow"]) == (405, method.upper()), path
+            other = await client.request("PUT", path)
+            assert (other.status_code, other.headers["allow"]) == (405, method.upper()), path
             assert not predicts(path) or method == "post"
 
     service.run(scenario)
+
+
+def test_load_balancers_may_probe_with_head(service: Any, credit: Any) -> None:
+    service.serve(credit)
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        for path in ("/livez", "/readyz"):
+            assert (await client.head(path)).status_code == 200
+
+    service.run(scenario)
+
+
+def test_a_path_of_several_methods_names_them_all(api: Api) -> None:
+    refused = api("DELETE", "/api/v1/rollouts")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, POST")
 
 
 def test_every_schema_that_is_referred_to_is_there() -> None:
