@@ -9,7 +9,7 @@ import bentoml
 from bentos import telemetry
 from bentos.configuration import settings_or_exit
 from bentos.forwarding import COMPANION_SERVICE
-from bentos.messages import BiasTestAnswer, Instance, PredictAnswer
+from bentos.messages import AnyLabel, BiasTestAnswer, Instance, PredictAnswer
 from bentos.processes import FRONT_SERVICE, WORKER_ENVIRONMENT, CompanionService, FrontDoorService
 
 telemetry.switch_off()
@@ -51,7 +51,7 @@ class FairMind:
     async def bias_test(
         self,
         *,
-        favourable: str | int | float | bool,
+        favourable: AnyLabel,
         instances: list[dict[str, Any]] | None = None,
         predictions: list[Any] | None = None,
         window: dict[str, Any] | None = None,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 Scalar = float | int | bool | str | None
+AnyLabel = Annotated[Scalar, WithJsonSchema({})]
+"""A label of any type. Without a type in the schema, since BentoML would make the first of several the only one."""
 
 
 class Instance(BaseModel):
@@ -32,7 +34,7 @@ class Prediction(BaseModel):
 
     model_config = ConfigDict(use_attribute_docstrings=True, protected_namespaces=())
 
-    prediction: Scalar
+    prediction: AnyLabel
     """The decided class, or the value of a regressor."""
 
     probability: float | None = None
@@ -83,7 +85,7 @@ class BiasTestAnswer(BaseModel):
     rows: int
     """Rows that were measured."""
 
-    favourable: Scalar
+    favourable: AnyLabel
     """The label one would rather get."""
 
     verdict: str | None = None

@@ -167,7 +167,7 @@ def _features(tensors: Sequence[Tensor], columns: EncodedColumns, rows: int) -> 
     if rows > BULK_ROWS:
         return columns
     lists = {tensor.name: tensor.values for tensor in tensors if type(tensor.values) is list}
-    return lists if lists.keys() == columns.keys() else columns
+    return lists if lists.keys() == columns.keys() else dict(columns)
 
 
 def _encode(

@@ -9,7 +9,7 @@ from typing import Any
 from bentos.dataplane import DataPlane, Features, Request
 from bentos.joined_parts import Joined, join_parts
 from bentos.row_extras import extra_names, header_unit, own_names, read_extras, units_of
-from bentos.served import Target
+from bentos.served import Target, Variant
 from bentos.wire import Exchange
 from inference.runtime import EncodedColumns, RemoteRuntime
 from inference.scoring_tables import Table
@@ -47,7 +47,7 @@ async def score(
 
     def decode(signature: Signature, positions: Sequence[int] | None) -> tuple[EncodedColumns, Features]:
         columns = table.columns(signature, positions)
-        return columns, columns
+        return columns, dict(columns)
 
     request = Request(
         id=exchange.request_id,
@@ -62,8 +62,7 @@ async def score(
     )
     parts = await plane.answer(target, request)
     answered = join_parts(parts, table.rows)
-    is_remote = isinstance(parts[0].variant.batcher.model.runtime, RemoteRuntime)
-    return Scored(_listed(answered, is_remote=is_remote), answer_headers(request.id, answered))
+    return Scored(_listed(answered, parts[0].variant), answer_headers(request.id, answered))
 
 
 def answer_headers(request_id: str, answered: Joined) -> list[tuple[bytes, bytes]]:
@@ -75,10 +74,13 @@ def answer_headers(request_id: str, answered: Joined) -> list[tuple[bytes, bytes
     ]
 
 
-def _listed(answered: Joined, *, is_remote: bool) -> Any:
+def _listed(answered: Joined, variant: Variant) -> Any:
     """Return the predictions as MLflow's server writes them: labels or values, and several per row as objects where
-    the model itself names them, as lists where the names are only ours."""
+    the model itself names them, as lists where the names are only ours: no compiled model names any."""
     values, outputs = answered.predictions.prediction, answered.signature.outputs
-    if values.ndim == 2 and is_remote and outputs != tuple(map(str, range(len(outputs)))):
+    if values.ndim == 2 and outputs != tuple(map(str, range(values.shape[1]))):
+        is_compiled = not isinstance(variant.batcher.model.runtime, RemoteRuntime)
+        if is_compiled:
+            return values.tolist()
         return [dict(zip(outputs, row, strict=True)) for row in values.tolist()]
     return values.tolist()

@@ -6,13 +6,14 @@ floats are taken for an integer column, since pandas keeps integers with gaps as
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, Protocol
 
-from inference.arrays import Values, whole_numbers
+from inference.arrays import whole_numbers
 from inference.chosen_rows import as_sent, items_at
-from inference.columns import columns_from_lists
+from inference.columns import columns_from_lists, columns_from_rows
 from inference.errors import EmptyBatchError, MalformedColumnsError, SignatureMismatchError
 from inference.runtime import Columns
 from inference.signature import ColumnType, Signature
@@ -205,11 +206,15 @@ def _named(member: str, rows: Sequence[Any], names: Sequence[str]) -> NamedLists
 
 
 def _columns(table: Table, signature: Signature, positions: Sequence[int] | None) -> Columns:
-    lists: dict[str, Values] = {}
+    lists: dict[str, list[Any]] = {}
     for column in signature.columns:
         if column.name in table.names:
             given = list(items_at(table.values(column.name), positions))
             lists[column.name] = whole_numbers(given) if column.type is ColumnType.LONG else given
+    if (table.rows if positions is None else len(positions)) == 1:
+        # One row costs less as a row; whatever is unusual or wrong about it is told as of columns.
+        with contextlib.suppress(SignatureMismatchError):
+            return columns_from_rows([{name: values[0] for name, values in lists.items()}], signature)
     try:
         return columns_from_lists(lists, signature)[0]
     except SignatureMismatchError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Self
 
@@ -72,7 +71,7 @@ def weight_to_bp(weight: float) -> int:
     Raises:
         InvalidPlanError: It lies outside 0 to 0.5.
     """
-    bp = round(weight * 10_000) if math.isfinite(weight) else -1
+    bp = round(weight * 10_000) if 0 <= weight <= 1 else -1  # neither NaN nor what would overflow
     if not 0 <= bp <= MAX_WEIGHT_BP:
         raise InvalidPlanError(
             f"weight {weight:g} is outside 0 to {MAX_WEIGHT_BP / 10_000:g} (a fraction; above one half no control "

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bentos.messages import BiasTestAnswer, Instance, PredictAnswer
+from bentos.messages import BiasTestAnswer, Instance, PredictAnswer, Prediction
 from tests.clients.conftest import MODEL, Drive, Server
 
 pytestmark = pytest.mark.clients
@@ -55,11 +55,19 @@ def test_the_schema_names_every_field_of_both_routes(found: Any, server: Server)
     assert found["sync"]["routes"] == ["bias_test", "predict"]
     routes = {one["name"]: one for one in httpx.get(f"{server.url}/schema.json", trust_env=False).json()["routes"]}
     assert set(routes["predict"]["input"]["properties"]) == {"instances", "model"}
-    instance = routes["predict"]["input"]["$defs"]["Instance"]["properties"]
+    instance = routes["predict"]["input"]["properties"]["instances"]["items"]["properties"]
     assert set(instance) == set(Instance.model_fields)
     assert all(field["description"] for field in instance.values())
     assert set(routes["predict"]["output"]["properties"]) == set(PredictAnswer.model_fields)
     assert set(routes["bias_test"]["output"]["properties"]) == set(BiasTestAnswer.model_fields)
     assert {"favourable", "instances", "window", "policy"} <= set(routes["bias_test"]["input"]["properties"])
+    answer = routes["predict"]["output"]["properties"]["predictions"]["items"]["properties"]
+    assert set(answer) == set(Prediction.model_fields)
+    # Labels are of any type: BentoML would tell the first of several types as the only one.
+    labels = (
+        answer["prediction"],
+        *(routes["bias_test"][way]["properties"]["favourable"] for way in ("input", "output")),
+    )
+    assert all("type" not in label for label in labels)
     page = httpx.get(f"{server.url}/docs.json", trust_env=False).json()
     assert {"/predict", "/bias_test"} <= set(page["paths"])

@@ -72,7 +72,7 @@ def test_every_basis_point_is_a_weight_and_comes_back(bp: int) -> None:
     assert weight_to_bp(bp / 10_000) == bp
 
 
-@pytest.mark.parametrize("weight", [-0.0001, 0.5001, 1.0, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("weight", [-0.0001, 0.5001, 1.0, math.inf, -math.inf, math.nan, 1e308])
 def test_weights_outside_zero_to_one_half_are_refused(weight: float) -> None:
     with pytest.raises(InvalidPlanError, match=r"outside 0 to 0\.5"):
         weight_to_bp(weight)
