@@ -58,7 +58,7 @@ def test_the_extension_is_announced(service: Any, credit: Any) -> None:
     service.serve(credit)
 
     async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
-        assert (await client.get("/v2")).json()["extensions"] == ["binary_tensor_data"]
+        assert (await client.get("/v2")).json()["extensions"] == ["binary_tensor_data", "model_repository"]
 
     service.run(scenario)
 
