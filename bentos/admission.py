@@ -90,7 +90,7 @@ def needed_for(method: str, path: str) -> Needed:
             needed = OPEN
         case ["predict" | "invocations"] | ["v2", "models", *_, "infer"] | ["models", *_, "invocations"]:
             needed = PREDICT
-        case ["v1", "models", named] if named.endswith(":predict"):
+        case ["v1", "models", *_, named] if named.endswith(":predict"):
             needed = PREDICT
         case ["v2", "repository", "index"]:
             needed = READ

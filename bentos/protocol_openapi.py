@@ -231,7 +231,7 @@ def _operation(
     responses = refusals(error)
     if answer is not None:
         responses["200"] = {"description": "The answer.", "content": {media_type: {"schema": answer}}}
-    operation: Schema = {"summary": summary, "tags": [tag], "responses": responses}
+    operation: Schema = {"summary": summary, "tags": [tag], "responses": responses, "security": [{"key": []}]}
     if body is not None:
         operation["requestBody"] = {"required": body_required, "content": {_JSON: {"schema": body}}}
     if parameters:

@@ -38,10 +38,11 @@ async def score(
         MalformedRequestError: The unit in the header is none.
         MalformedColumnsError, SignatureMismatchError: The table does not fit the model, or a column that says
             something about a row (`bentos.row_extras`) does not say it in strings.
-        TooLargeError: There are more rows than a request may have.
+        TooLargeError: There are more rows or columns than a request may have.
         InferenceError: The rows cannot be answered now.
     """
     plane.check_rows(table.rows)
+    plane.check_columns(len(table.names))
     unit = header_unit(exchange)
     extras = read_extras(extra_names(table.names, own_names(target)), table.values)
 
@@ -62,16 +63,19 @@ async def score(
     )
     parts = await plane.answer(target, request)
     answered = join_parts(parts, table.rows)
-    return Scored(_listed(answered, parts[0].variant), answer_headers(request.id, answered))
+    return Scored(
+        _listed(answered, parts[0].variant),
+        _headers(request.id, answered, shows_variant=exchange.principal.sees_variant),
+    )
 
 
-def answer_headers(request_id: str, answered: Joined) -> list[tuple[bytes, bytes]]:
+def _headers(request_id: str, answered: Joined, *, shows_variant: bool) -> list[tuple[bytes, bytes]]:
     """Return the headers that tell a caller what answered."""
-    return [
+    told = [
         (b"x-fairmind-prediction-id", request_id.encode()),
         (b"x-fairmind-model-version", answered.versions.encode()),
-        (b"x-fairmind-variant", (answered.variants or "").encode()),
     ]
+    return [*told, (b"x-fairmind-variant", (answered.variants or "").encode())] if shows_variant else told
 
 
 def _listed(answered: Joined, variant: Variant) -> Any:

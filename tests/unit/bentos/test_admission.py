@@ -44,6 +44,7 @@ ROUTES: list[tuple[str, str, set[str]]] = [
     ("POST", "/models/m/invocations", PREDICT),
     ("POST", "/models/m/versions/3/invocations", PREDICT),
     ("POST", "/v1/models/m:predict", PREDICT),
+    ("POST", "/v1/models/m/versions/3:predict", PREDICT),
     ("GET", "/v2", METADATA),
     ("GET", "/v2/models/m", METADATA),
     ("GET", "/v2/models/m/versions/3", METADATA),
@@ -125,6 +126,13 @@ def test_beyond_loopback_who_has_no_key_gets_the_probes_and_the_descriptions_onl
         for refused in (await client.get("/v2"), await client.post("/v2/models/credit/infer", content=b"{}")):
             assert refused.status_code == 401
             assert isinstance(refused.json()["error"], str)
+        for path in ("/v1/models", "/v1/models/credit"):
+            refused = await client.get(path)
+            assert (refused.status_code, set(refused.json())) == (401, {"error"})
+        for path in ("/invocations", "/models/credit/invocations"):
+            refused = await client.post(path, content=unread_body())
+            assert (refused.status_code, refused.json()["error_code"]) == (401, "UNAUTHENTICATED")
+        assert (await client.get("/version")).json()["error_code"] == "UNAUTHENTICATED"
         assert worker.metrics.value(REQUESTS, "", "predict", "401") == 1
         assert worker.metrics.value(REQUESTS, "", "oip", "401") == 2
         basic = await client.post("/predict", headers={"authorization": "Basic dTpw"}, json={})
@@ -207,6 +215,24 @@ def test_a_file_of_keys_that_is_missing_or_damaged_closes(service: Any, credit: 
         await asyncio.sleep(0.25)
         assert (await client.post("/predict", json={}, headers=bearer(token))).status_code == 503
         assert (await client.post("/predict", json={})).status_code == 401
+
+    service.run(scenario)
+
+
+def test_scoring_tells_the_variant_to_keys_that_may_read_too(service: Any, credit: Any) -> None:
+    service.serve(credit)
+    service.requires_keys = True
+    predicting, both = new_token(), new_token()
+    write(service, (predicting, ["predict"]), (both, ["predict", "read"]))
+    rows = credit.frame.head(1).to_dict("records")
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        for path in ("/invocations", "/v1/models/credit:predict"):
+            hidden = await client.post(path, json={"instances": rows}, headers=bearer(predicting))
+            assert "x-fairmind-variant" not in hidden.headers
+            shown = await client.post(path, json={"instances": rows}, headers=bearer(both))
+            assert shown.headers["x-fairmind-variant"] == "champion"
+            assert hidden.json() == shown.json()
 
     service.run(scenario)
 
