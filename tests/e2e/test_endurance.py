@@ -36,7 +36,9 @@ PROGRAM = """
 import asyncio, json, sys
 from pathlib import Path
 import httpx
+from access.keyring import Keyring
 from bentos import forwarding
+from bentos.admission import Admission
 from bentos.edge import FrontDoor
 from bentos.settings import BatchingSettings, ServingSettings
 from bentos.worker import Worker
@@ -66,7 +68,7 @@ async def main():
         monitoring=MonitoringSettings(), metrics=ServingMetrics(),
     )
     await worker.start()
-    door = FrontDoor(None, worker, forwarding.Companion(), closed=False)
+    door = FrontDoor(None, worker, forwarding.Companion(), Admission(Keyring(home / "keys.json"), required=False))
     sizes = []
     async with httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://test") as client:
         for swap in range(1, given["swaps"] + 1):
