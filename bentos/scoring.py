@@ -11,7 +11,7 @@ from bentos.joined_parts import Joined, join_parts
 from bentos.row_extras import extra_names, header_unit, own_names, read_extras, units_of
 from bentos.served import Target, Variant
 from bentos.wire import Exchange
-from inference.runtime import EncodedColumns, RemoteRuntime
+from inference.runtime import EncodedColumns
 from inference.scoring_tables import Table
 from inference.signature import Signature
 
@@ -83,8 +83,7 @@ def _listed(answered: Joined, variant: Variant) -> Any:
     the model itself names them, as lists where the names are only ours: no compiled model names any."""
     values, outputs = answered.predictions.prediction, answered.signature.outputs
     if values.ndim == 2 and outputs != tuple(map(str, range(values.shape[1]))):
-        is_compiled = not isinstance(variant.batcher.model.runtime, RemoteRuntime)
-        if is_compiled:
+        if not variant.batcher.model.is_remote:  # compiled
             return values.tolist()
         return [dict(zip(outputs, row, strict=True)) for row in values.tolist()]
     return values.tolist()
