@@ -20,6 +20,7 @@ from database.engine import sqlite_engine
 from database.migrate import upgrade
 from tests.e2e.conftest import FAIRMIND, ROOT, Deployment
 
+pytestmark = pytest.mark.long
 BENTOML = Path(sys.executable).with_name("bentoml")
 SCOPES = ("predict", "outcome", "read", "bias", "rollout", "approve", "admin")
 EVERYBODY = frozenset(SCOPES) | {""}
