@@ -16,11 +16,9 @@ def found(drive: Drive, server: Server) -> Any:
     return drive("kserve", rows=server.rows(50))
 
 
-@pytest.fixture(params=["v2", "grpc"])
+@pytest.fixture(params=["v2"])
 def over(request: pytest.FixtureRequest, found: Any) -> Any:
     """What one of the two clients got."""
-    if request.param not in found:
-        pytest.skip("gRPC is not served yet")
     return found[request.param]
 
 

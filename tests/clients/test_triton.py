@@ -23,11 +23,9 @@ def agrees(answer: dict[str, Any], server: Server, rows: int = 50) -> None:
     assert answer["scores"] == pytest.approx(scores, abs=1e-12)
 
 
-@pytest.fixture(params=["http", "grpc"])
+@pytest.fixture(params=["http"])
 def over(request: pytest.FixtureRequest, found: Any) -> Any:
     """What one of the two clients got."""
-    if request.param not in found:
-        pytest.skip("gRPC is not served yet")
     return found[request.param]
 
 
