@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -92,6 +93,53 @@ def test_a_closed_server_takes_nobody(listener: socket.socket) -> None:
             socket.create_connection(address)
 
     run(scenario)
+
+
+class FullTable:
+    """A listening socket of a process that may open no more files."""
+
+    def dup(self) -> FullTable:
+        return self
+
+    def setblocking(self, flag: bool) -> None:
+        assert not flag
+
+    def accept(self) -> Any:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    def close(self) -> None:
+        pass
+
+
+class Noting:
+    """A loop that runs nothing and notes what it is to watch, and what it is to do later."""
+
+    def __init__(self) -> None:
+        self.watched: set[Any] = set()
+        self.later: list[Callable[[], None]] = []
+
+    def add_reader(self, file: Any, _callback: Callable[[], None]) -> None:
+        self.watched.add(file)
+
+    def remove_reader(self, file: Any) -> None:
+        self.watched.discard(file)
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
+        assert delay > 0
+        self.later.append(callback)
+
+
+def test_a_process_that_may_open_no_more_files_asks_again_later_and_not_at_once() -> None:
+    loop, listener = Noting(), FullTable()
+    server = BulkServer(cast("Any", loop), cast("Any", listener), Greeter, cast("Any", listener), None)
+    server._take()
+    assert not loop.watched
+    (resume,) = loop.later
+    resume()
+    assert loop.watched == {listener}
+    server.close()
+    resume()
+    assert not loop.watched
 
 
 def test_another_loop_is_left_as_it_is() -> None:
