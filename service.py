@@ -10,6 +10,7 @@ from bentos import telemetry
 from bentos.configuration import settings_or_exit
 from bentos.forwarding import COMPANION_SERVICE
 from bentos.messages import BiasTestAnswer, Instance, PredictAnswer
+from bentos.ports import grpc_port_or_exit
 from bentos.processes import FRONT_SERVICE, WORKER_ENVIRONMENT, CompanionService, FrontDoorService
 
 telemetry.switch_off()
@@ -33,6 +34,11 @@ class FairMind:
     """Predictions over one adaptive batch queue, and bias tests of what is served."""
 
     companion = bentoml.depends(FairMindCompanion)
+
+    @bentoml.on_deployment
+    def check_ports() -> None:  # called once, on no instance, before there are workers
+        """Refuse to start on a gRPC port that another server has."""
+        grpc_port_or_exit(settings)
 
     @bentoml.api
     async def predict(self, instances: list[Instance], model: str | None = None) -> PredictAnswer:

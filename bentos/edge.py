@@ -10,7 +10,7 @@ import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import orjson
@@ -22,6 +22,7 @@ from bentos.errors import (
     NotReadyError,
     OverloadedError,
     RouteNotFoundError,
+    UnsupportedError,
     describe,
     extra_headers,
 )
@@ -38,6 +39,18 @@ _OVERLOAD_LOG_SECONDS: Final = 10.0
 _FORWARDED: Final = ("/api/v1/", "/metrics", "/bias_test")
 
 Handler = Callable[[Exchange], Awaitable[None]]
+
+
+class Beside(Protocol):
+    """What serves beside the front door in the same process, on the same event loop."""
+
+    async def start(self) -> None:
+        """Begin to serve."""
+        ...
+
+    async def stop(self) -> None:
+        """Answer what was taken, and end."""
+        ...
 
 
 class FrontDoor:
@@ -64,6 +77,11 @@ class FrontDoor:
         self._v2 = hot.v2
         self._exact: dict[str, Handler] = {"/predict": hot.predict, "/v2": hot.v2, "/": DocsPage(app)}
         self._probes: dict[str, Handler] = {"/readyz": hot.readyz, "/livez": hot.livez}
+        self._beside: list[Beside] = []
+
+    def accompany(self, beside: Beside) -> None:
+        """Have something else serve for as long as the worker does: it starts after it and stops before it."""
+        self._beside.append(beside)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -92,12 +110,16 @@ class FrontDoor:
         self._in_flight += 1
         return True
 
+    def leave(self) -> None:
+        """Give the place of one prediction request back."""
+        self._in_flight -= 1
+
     async def answer_entered(self, exchange: Exchange) -> None:
         """Answer a prediction request for which there was room."""
         try:
             await self._answer(self._handler(exchange.path) or _refuse_route, exchange)
         finally:
-            self._in_flight -= 1
+            self.leave()
         if self._logs_access:
             took = 1e3 * (time.perf_counter() - exchange.started)
             # Escaped again: a line end in a path would begin a line of the caller's own making.
@@ -144,17 +166,22 @@ class FrontDoor:
         body = await exchange.body(self._worker.serving.max_body_bytes)
         await exchange.reply(*await self._companion.forward(exchange.scope, body, exchange.request_id))
 
-    def _refusal(self, error: Exception, exchange: Exchange) -> tuple[int, bytes, Headers]:
+    def note(self, error: Exception, request_id: str) -> tuple[int, str, str]:
+        """Return HTTP status, code and message of an error, and log one that somebody has to look after."""
         status, code, message = describe(error)
         if status == 500:
             # A model's own message may hold a feature value: where it failed is logged, what it said is not.
             cause = error.__cause__ or error
             places = "".join(traceback.format_tb(cause.__traceback__))
-            _log.error("request %s: %s (%s)\n%s", exchange.request_id, code, type(cause).__name__, places)
+            _log.error("request %s: %s (%s)\n%s", request_id, code, type(cause).__name__, places)
         elif code == "overloaded":
             self._note_overload()
-        elif status > 500 and not isinstance(error, NotReadyError):
-            _log.warning("request %s: %s", exchange.request_id, code)
+        elif status > 500 and not isinstance(error, (NotReadyError, UnsupportedError)):
+            _log.warning("request %s: %s", request_id, code)
+        return status, code, message
+
+    def _refusal(self, error: Exception, exchange: Exchange) -> tuple[int, bytes, Headers]:
+        status, code, message = self.note(error, exchange.request_id)
         headers = extra_headers(error, status)
         status, body = _said(exchange.protocol, status, code, message, exchange.request_id)
         self._worker.metrics.request(exchange.model, exchange.protocol, str(status))
@@ -171,8 +198,12 @@ class FrontDoor:
         async def send_started(message: Any) -> None:
             if message["type"] == "lifespan.startup.complete":
                 await self._worker.start()
+                for beside in self._beside:
+                    await beside.start()
             await send(message)
             if message["type"] == "lifespan.shutdown.complete":
+                for beside in self._beside:
+                    await beside.stop()
                 await self._worker.stop()
                 await self._companion.close()
 

@@ -1,0 +1,241 @@
+"""The tensors of a ModelInfer request and of its answer, as protobuf messages.
+
+Inputs come raw (`raw_input_contents`, one per input) or typed (each input's `contents`), never both. Outputs always
+go out raw: not every client reads typed ones.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from bentos.errors import MalformedRequestError
+from bentos.grpc_messages import ModelInferResponse
+from bentos.oip_tensors import PROBABILITIES, found_outputs
+from inference.encoded_tensors import raw_tensor
+from inference.errors import MalformedColumnsError, SignatureMismatchError
+from inference.served_model import Predictions
+from inference.signature import Signature
+from inference.tensors import Tensor, tensor_from_raw, with_base64_decoded
+
+_MAX_TEXT: Final = 200
+_PREPARED: Final = 256
+_DOUBLE, _LONG, _LENGTH = struct.Struct("<d"), struct.Struct("<q"), struct.Struct("<I")
+_ONE_VALUE: Final = ([1], [1, 1])
+
+_FIELDS: Final[Mapping[str, tuple[str, np.dtype[Any]]]] = {
+    "BOOL": ("bool_contents", np.dtype(np.bool_)),
+    **{f"INT{bits}": ("int_contents", np.dtype(f"i{bits // 8}")) for bits in (8, 16, 32)},
+    **{f"UINT{bits}": ("uint_contents", np.dtype(f"u{bits // 8}")) for bits in (8, 16, 32)},
+    "INT64": ("int64_contents", np.dtype(np.int64)),
+    "UINT64": ("uint64_contents", np.dtype(np.uint64)),
+    "FP32": ("fp32_contents", np.dtype(np.float32)),
+    "FP64": ("fp64_contents", np.dtype(np.float64)),
+    "BYTES": ("bytes_contents", np.dtype(object)),
+}
+"""Where the typed values of each datatype are, and what they are; FP16 has no such field."""
+
+
+def plain_row(request: Any) -> dict[str, Any] | None:
+    """Return the row that inputs of one value each make, None where any of them is anything else.
+
+    It is what most clients send, and costs a fifth of what tensors cost. Whatever is unusual, wrong or to be cast
+    is left to `parse_tensors`.
+    """
+    raws, inputs = request.raw_input_contents, request.inputs
+    is_raw = len(raws) > 0
+    if is_raw and len(raws) != len(inputs):
+        return None
+    row: dict[str, Any] = {}
+    try:
+        for place, given in enumerate(inputs):
+            if given.shape not in _ONE_VALUE:
+                return None
+            if given.parameters or (is_raw and given.HasField("contents")):
+                return None
+            row[given.name] = (
+                _one_raw(given.datatype, raws[place]) if is_raw else _one_typed(given.datatype, given.contents)
+            )
+    except (KeyError, ValueError, struct.error):
+        return None
+    return row if len(row) == len(inputs) else None
+
+
+def parse_tensors(request: Any) -> list[Tensor]:
+    """Return the tensors of a request.
+
+    Raises:
+        MalformedRequestError, MalformedColumnsError: An input is no tensor, or its values are not where they
+            belong.
+    """
+    raws, inputs = list(request.raw_input_contents), request.inputs
+    if not inputs:
+        raise MalformedRequestError("the request has no inputs")
+    if raws and len(raws) != len(inputs):
+        raise MalformedRequestError(
+            f"the request has {len(inputs)} inputs and {len(raws)} raw_input_contents; give one for each, in order"
+        )
+    tensors: list[Tensor] = []
+    for place, given in enumerate(inputs):
+        name, label = given.name, given.name[:_MAX_TEXT]
+        shape = list(given.shape)
+        if any(size < 0 for size in shape):
+            raise MalformedRequestError(f"input '{label}' has a negative size in its shape")
+        if not raws:
+            tensor = _typed_tensor(name, given.datatype, shape, given.contents)
+        elif given.HasField("contents") and given.contents.ListFields():
+            raise MalformedRequestError(f"input '{label}' has both contents and raw_input_contents")
+        else:
+            tensor = tensor_from_raw(name, given.datatype, shape, raws[place])
+        if given.datatype == "BYTES" and given.parameters and _says_base64(given):
+            tensor = with_base64_decoded(tensor)
+        tensors.append(tensor)
+    return tensors
+
+
+def parameters_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message's parameters as plain values; one without a value is left out."""
+    values = {name: (parameter, parameter.WhichOneof("parameter_choice")) for name, parameter in given.items()}
+    return {name: getattr(parameter, field) for name, (parameter, field) in values.items() if field is not None}
+
+
+class Answers:
+    """Encodes answers; what those of one variant have in common is encoded once.
+
+    A protobuf message may be written in pieces: fields that are there twice are merged, so the piece with names,
+    shapes and versions is kept, and the piece with the values is put behind it.
+    """
+
+    def __init__(self) -> None:
+        self._heads: dict[tuple[Any, ...], bytes] = {}
+
+    def encode(
+        self,
+        predictions: Predictions,
+        signature: Signature,
+        names: frozenset[str],
+        *,
+        model: tuple[str, str],
+        parameters: Mapping[str, str],
+        request_id: str,
+        given_id: str,
+    ) -> bytes:
+        """Return a ModelInferResponse.
+
+        Args:
+            predictions: What was predicted.
+            signature: Of the version that predicted.
+            names: The outputs that are wanted.
+            model: Name and version.
+            parameters: Of the answer, the same for many.
+            request_id: The parameter `fairmind_prediction_id`.
+            given_id: The caller's own id of the request.
+        """
+        raws: list[bytes] = []
+        heads: list[tuple[Any, ...]] = []
+        for name, values, explained in found_outputs(predictions, signature, names):
+            head, raw = raw_tensor(name, values)
+            raws.append(raw)
+            classes = signature.classes if name == PROBABILITIES else ()
+            heads.append((name, head["datatype"], tuple(head["shape"]), tuple(explained.items()), classes))
+        key = (model, tuple(parameters.items()), tuple(heads))
+        common = self._heads.get(key)
+        if common is None:
+            if len(self._heads) >= _PREPARED:
+                self._heads.clear()
+            common = self._heads[key] = _head(model, parameters, heads)
+        own = ModelInferResponse(id=given_id, raw_output_contents=raws)
+        own.parameters["fairmind_prediction_id"].string_param = request_id
+        encoded: bytes = own.SerializeToString()
+        return common + encoded
+
+
+def _head(model: tuple[str, str], parameters: Mapping[str, str], outputs: Sequence[tuple[Any, ...]]) -> bytes:
+    answer = ModelInferResponse(model_name=model[0], model_version=model[1])
+    for parameter, text in parameters.items():
+        answer.parameters[parameter].string_param = text
+    for name, datatype, shape, explained, classes in outputs:
+        output = answer.outputs.add(name=name, datatype=datatype, shape=shape)
+        for parameter, text in explained:
+            output.parameters[parameter].string_param = str(text)
+        if classes:
+            # The protocol's metadata has no room for it, and without it nobody knows whose probabilities these are.
+            output.parameters["classes"].string_param = orjson.dumps(classes).decode()
+    encoded: bytes = answer.SerializeToString()
+    return encoded
+
+
+def _one_raw(datatype: str, raw: bytes) -> Any:
+    if datatype == "BYTES":
+        if _LENGTH.unpack_from(raw)[0] != len(raw) - 4:
+            raise ValueError
+        return raw[4:].decode()
+    if datatype == "FP64":
+        return _DOUBLE.unpack(raw)[0]
+    if datatype == "INT64":
+        return _LONG.unpack(raw)[0]
+    if datatype == "BOOL":
+        return _BOOLS[raw]
+    raise KeyError(datatype)
+
+
+_BOOLS: Final = {b"\0": False, b"\1": True}
+_PLAIN: Final = {"FP64": "fp64_contents", "INT64": "int64_contents", "BOOL": "bool_contents"}
+
+
+def _one_typed(datatype: str, contents: Any) -> Any:
+    ((field, values),) = contents.ListFields()
+    (value,) = values
+    if datatype == "BYTES" and field.name == "bytes_contents":
+        return value.decode()
+    if _PLAIN[datatype] != field.name:
+        raise KeyError(datatype)
+    return value
+
+
+def _typed_tensor(name: str, datatype: str, shape: Sequence[int], contents: Any) -> Tensor:
+    label = name[:_MAX_TEXT]
+    found = _FIELDS.get(datatype)
+    if found is None:
+        if datatype == "FP16":
+            raise MalformedColumnsError(f"input '{label}' is FP16, which comes in raw_input_contents only")
+        raise MalformedColumnsError(f"input '{label}' has the unknown datatype {datatype[:_MAX_TEXT]}")
+    field, dtype = found
+    if any(filled.name != field for filled, _ in contents.ListFields()):
+        raise MalformedColumnsError(f"input '{label}' is {datatype}: its values belong into {field} alone")
+    values, size = getattr(contents, field), math.prod(shape)
+    if len(shape) not in {1, 2}:
+        return tensor_from_raw(name, datatype, shape, b"")  # which says what shapes there are
+    if len(values) != size:
+        raise MalformedColumnsError(
+            f"input '{label}' has {len(values)} values in {field}, shape {shape} has {size}"
+        )
+    if dtype.kind == "O":
+        return Tensor(name, datatype, shape, [_text(value, row, label) for row, value in enumerate(values)])
+    array = np.array(list(values), dtype=np.int64 if dtype.itemsize < 8 and dtype.kind in "iu" else dtype)
+    if array.dtype != dtype:
+        _check_bounds(array, dtype, datatype, name)
+    return Tensor(name, datatype, shape, array.astype(dtype, copy=False))
+
+
+def _check_bounds(array: np.ndarray[Any, Any], dtype: np.dtype[Any], datatype: str, name: str) -> None:
+    bounds = np.iinfo(dtype)
+    outside = (array < bounds.min) | (array > bounds.max)
+    if outside.any():
+        raise SignatureMismatchError(f"does not fit {datatype}", column=name[:_MAX_TEXT], row=int(outside.argmax()))
+
+
+def _text(value: bytes, row: int, label: str) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise MalformedColumnsError(f"input '{label}', row {row}: is not UTF-8") from None
+
+
+def _says_base64(given: Any) -> bool:
+    return parameters_of(given.parameters).get("content_type") == "base64"
