@@ -105,7 +105,7 @@ class GrpcServer:
         await stopping
 
     def _listen_to_signals(self) -> None:
-        """Drain as soon as the process is asked to end; HTTP ends first otherwise, and gRPC takes calls meanwhile."""
+        """Drain as soon as the process is asked to end: HTTP would end first, and gRPC take calls meanwhile."""
         if threading.current_thread() is not threading.main_thread():
             return
         loop = asyncio.get_running_loop()
