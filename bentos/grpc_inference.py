@@ -29,6 +29,7 @@ from inference.tensors import columns_from_tensors, rows_in
 
 _MAX_TEXT: Final = 200
 _NO_PARAMETERS: Final[Mapping[str, Any]] = {}
+_ALL_OUTPUTS: Final = parse_outputs(None, _NO_PARAMETERS).names
 _EXTENSIONS: Final = ("model_repository",)
 _ALIASES_DECIDE: Final = (
     "what is loaded follows the registry's aliases: `fairmind models promote` and FAIRMIND_BENTOS_MODELS decide it"
@@ -134,7 +135,9 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC's 
         given_id = message.id
         if len(given_id) > _MAX_TEXT:
             raise MalformedRequestError(f"'id' must be a string of at most {_MAX_TEXT} characters")
-        wanted = parse_outputs([{"name": output.name} for output in message.outputs], _NO_PARAMETERS)
+        outputs = _ALL_OUTPUTS
+        if message.outputs:
+            outputs = parse_outputs([{"name": output.name} for output in message.outputs], _NO_PARAMETERS).names
 
         def decode(signature: Signature, _positions: Sequence[int] | None) -> tuple[Columns, Features]:
             if row is not None:
@@ -168,9 +171,8 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC's 
         return self._answers.encode(
             part.predictions,
             part.variant.batcher.model.signature,
-            wanted.names,
-            model=(target.served.model, version),
-            parameters={"fairmind_variant": variant},
+            outputs,
+            common=(target.served.model, version, variant),
             request_id=request.id,
             given_id=given_id,
         )

@@ -115,6 +115,9 @@ class GrpcServer:
             before = self._handlers.get(signal.Signals(number))
             if callable(before):
                 before(number, frame)
+            elif before == signal.SIG_DFL:  # nobody else waits for it, and what it does by default is to end
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
 
         for number in _SIGNALS:
             self._handlers[number] = signal.signal(number, end)

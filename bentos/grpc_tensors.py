@@ -25,6 +25,8 @@ from inference.tensors import Tensor, tensor_from_raw, with_base64_decoded
 
 _MAX_TEXT: Final = 200
 _PREPARED: Final = 256
+_WORD: Final = 8
+_ID_LENGTH: Final = 36  # of a request's id, a UUID
 _DOUBLE, _LONG, _LENGTH = struct.Struct("<d"), struct.Struct("<q"), struct.Struct("<I")
 _ONE_VALUE: Final = ([1], [1, 1])
 
@@ -100,8 +102,12 @@ def parse_tensors(request: Any) -> list[Tensor]:
 
 def parameters_of(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return a message's parameters as plain values; one without a value is left out."""
-    values = {name: (parameter, parameter.WhichOneof("parameter_choice")) for name, parameter in given.items()}
-    return {name: getattr(parameter, field) for name, (parameter, field) in values.items() if field is not None}
+    values: dict[str, Any] = {}
+    for name, parameter in given.items():
+        field = parameter.WhichOneof("parameter_choice")
+        if field is not None:
+            values[name] = getattr(parameter, field)
+    return values
 
 
 class Answers:
@@ -120,8 +126,7 @@ class Answers:
         signature: Signature,
         names: frozenset[str],
         *,
-        model: tuple[str, str],
-        parameters: Mapping[str, str],
+        common: tuple[str, str, str],
         request_id: str,
         given_id: str,
     ) -> bytes:
@@ -131,34 +136,35 @@ class Answers:
             predictions: What was predicted.
             signature: Of the version that predicted.
             names: The outputs that are wanted.
-            model: Name and version.
-            parameters: Of the answer, the same for many.
+            common: The model, its version, and the parameter `fairmind_variant`.
             request_id: The parameter `fairmind_prediction_id`.
             given_id: The caller's own id of the request.
         """
         raws: list[bytes] = []
-        heads: list[tuple[Any, ...]] = []
+        outputs: list[tuple[Any, ...]] = []
         for name, values, explained in found_outputs(predictions, signature, names):
-            head, raw = raw_tensor(name, values)
+            if values.dtype.kind in "if" and values.dtype.itemsize == _WORD:
+                datatype, raw = "INT64" if values.dtype.kind == "i" else "FP64", values.tobytes()
+            else:
+                head, raw = raw_tensor(name, values)
+                datatype = head["datatype"]
             raws.append(raw)
             classes = signature.classes if name == PROBABILITIES else ()
-            heads.append((name, head["datatype"], tuple(head["shape"]), tuple(explained.items()), classes))
-        key = (model, tuple(parameters.items()), tuple(heads))
-        common = self._heads.get(key)
-        if common is None:
+            outputs.append((name, datatype, values.shape, tuple(explained.items()), classes))
+        key = (common, *outputs)
+        head = self._heads.get(key)
+        if head is None:
             if len(self._heads) >= _PREPARED:
                 self._heads.clear()
-            common = self._heads[key] = _head(model, parameters, heads)
-        own = ModelInferResponse(id=given_id, raw_output_contents=raws)
-        own.parameters["fairmind_prediction_id"].string_param = request_id
-        encoded: bytes = own.SerializeToString()
-        return common + encoded
+            head = self._heads[key] = _head(common, outputs)
+        own = ModelInferResponse(id=given_id, raw_output_contents=raws).SerializeToString()
+        return b"".join((head, _PREDICTION_ID, request_id.encode(), own))
 
 
-def _head(model: tuple[str, str], parameters: Mapping[str, str], outputs: Sequence[tuple[Any, ...]]) -> bytes:
-    answer = ModelInferResponse(model_name=model[0], model_version=model[1])
-    for parameter, text in parameters.items():
-        answer.parameters[parameter].string_param = text
+def _head(common: tuple[str, str, str], outputs: Sequence[tuple[Any, ...]]) -> bytes:
+    model, version, variant = common
+    answer = ModelInferResponse(model_name=model, model_version=version)
+    answer.parameters["fairmind_variant"].string_param = variant
     for name, datatype, shape, explained, classes in outputs:
         output = answer.outputs.add(name=name, datatype=datatype, shape=shape)
         for parameter, text in explained:
@@ -168,6 +174,17 @@ def _head(model: tuple[str, str], parameters: Mapping[str, str], outputs: Sequen
             output.parameters["classes"].string_param = orjson.dumps(classes).decode()
     encoded: bytes = answer.SerializeToString()
     return encoded
+
+
+def _before_prediction_id() -> bytes:
+    """Return an answer that is nothing but the parameter with a request's id, as far as that id."""
+    answer = ModelInferResponse()
+    answer.parameters["fairmind_prediction_id"].string_param = "0" * _ID_LENGTH
+    encoded: bytes = answer.SerializeToString()
+    return encoded[:-_ID_LENGTH]
+
+
+_PREDICTION_ID: Final = _before_prediction_id()
 
 
 def _one_raw(datatype: str, raw: bytes) -> Any:

@@ -29,7 +29,7 @@ from inference.errors import (
     QueueFullError,
 )
 from inference.observer import BatchObserver
-from inference.runtime import Columns, RemoteRuntime
+from inference.runtime import Columns
 from inference.served_model import Predictions, ServedModel
 
 Params = Mapping[str, Any]
@@ -94,7 +94,7 @@ class Batcher:
     ) -> None:
         self.model, self.name, self.version = model, name, version
         self._policy, self._cost, self._executor, self._observer = policy, cost, executor, observer
-        self._is_remote = isinstance(model.runtime, RemoteRuntime)
+        self._is_remote = model.is_remote
         self._queue: deque[_Request] = deque()
         self._queued_rows = 0
         self._running: list[_Request] = []
@@ -301,7 +301,7 @@ def _rerun(model: ServedModel, request: _Request, expected: float) -> Prediction
 def _call(model: ServedModel, batch: list[_Request], expected: float) -> Predictions:
     columns = concatenate([request.columns for request in batch])
     rows = sum(request.rows for request in batch)
-    if not isinstance(model.runtime, RemoteRuntime):
+    if not model.is_remote:
         return model.predict(columns, rows)
     return model.predict_within(columns, rows, params=batch[0].params, seconds=_allowance(batch, expected))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,11 @@ class ServedModel:
     signature: Signature
     decision: Decision
     runtime: Runtime
+    is_remote: bool = field(init=False)
+    """Whether the runtime is a RemoteRuntime: asked of each batch, and asking a protocol costs 20 µs."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_remote", isinstance(self.runtime, RemoteRuntime))
 
     def predict(self, columns: Columns, rows: int) -> Predictions:
         """Return the predictions of `rows` rows whose columns fit the signature."""
