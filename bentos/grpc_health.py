@@ -51,11 +51,13 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # gRPC's cl
             await self._ended.wait()
             return
         told = None
-        while not self._ended.is_set():
+        while True:
             status = self._status()
             if status != told:
                 told = status
                 yield _Status(status=status)
+            if self._ended.is_set():
+                return
             # Once it drains nothing changes any more: only the end is waited for.
             awaited = self._ended if self._draining.is_set() else self._draining
             with contextlib.suppress(TimeoutError):

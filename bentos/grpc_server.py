@@ -46,7 +46,7 @@ class GrpcServer:
 
     def __init__(self, door: Door, worker: Worker, *, host: str, closed: bool) -> None:
         self._worker, self._host, self._serving = worker, host, worker.serving
-        self._calls = Calls(door, worker, closed=closed)
+        self.calls = Calls(door, worker, closed=closed)
         self._ending: asyncio.Task[None] | None = None
         self._handlers: dict[signal.Signals, Any] = {}
         self.port = 0
@@ -60,7 +60,7 @@ class GrpcServer:
         serving = self._serving
         self._health = Health(self._worker)
         self._server = grpc.aio.server(options=_options(serving))
-        self._server.add_generic_rpc_handlers((InferenceService(self._worker, self._calls),))
+        self._server.add_generic_rpc_handlers((InferenceService(self._worker, self.calls),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         _reflect(self._server)
         address = (
@@ -89,7 +89,7 @@ class GrpcServer:
 
     def _drain(self) -> None:
         if self._ending is None:
-            self._calls.is_draining = True
+            self.calls.is_draining = True
             self._health.drain()
             self._ending = asyncio.get_running_loop().create_task(self._end())
 
@@ -98,7 +98,7 @@ class GrpcServer:
         # Clients are told to go elsewhere at once; `stop` alone would wait for streams that never end.
         stopping = asyncio.create_task(self._server.stop(patience))
         until = time.monotonic() + patience
-        while self._calls.under_way and time.monotonic() < until:
+        while self.calls.under_way and time.monotonic() < until:
             await asyncio.sleep(_POLL_SECONDS)
         self._health.end()
         await self._server.stop(_LAST_SECONDS)
