@@ -82,6 +82,8 @@ class Calls:
         self._logs_access = worker.serving.access_log
         self._under_way = 0
         self.is_draining = False
+        self.refused_at = 0.0
+        """When a call was last refused for draining, on the clock of `time.monotonic`."""
 
     @property
     def under_way(self) -> int:
@@ -126,14 +128,15 @@ class Calls:
         if self._closed:
             raise InsecureError
         if self.is_draining:
+            self.refused_at = time.monotonic()
             raise DrainingError
         if call.patience is not None and call.patience <= 0:
             raise DeadlineExceededError
 
     def _refuse(self, error: Exception, call: Call) -> None:
-        is_own_deadline = call.patience is not None and call.patience < self._seconds
-        if is_own_deadline and isinstance(error, DeadlineExceededError):
-            status, code, message = describe(error)  # the caller's choice: nobody here has to look after it
+        is_short = call.patience is not None and call.patience < self._seconds
+        if isinstance(error, DrainingError) or (is_short and isinstance(error, DeadlineExceededError)):
+            status, code, message = describe(error)  # as it was meant to be: nobody has to look after it
         else:
             status, code, message = self._door.note(error, call.request_id)
         name = grpc_code(status, code)

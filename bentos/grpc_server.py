@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 _HEALTH: Final = "grpc.health.v1.Health"
 _SPARE_STREAMS: Final = 16
 _POLL_SECONDS: Final = 0.01
+_QUIET_SECONDS: Final = 0.1
+_LONGEST_UNREST: Final = 1.0
 _LAST_SECONDS: Final = 0.1
 _PING_MILLISECONDS: Final = 10_000
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -94,15 +96,17 @@ class GrpcServer:
             self._ending = asyncio.get_running_loop().create_task(self._end())
 
     async def _end(self) -> None:
-        patience = self._serving.timeout_seconds
-        # Clients are told to go elsewhere at once; `stop` alone would wait for streams that never end.
-        stopping = asyncio.create_task(self._server.stop(patience))
-        until = time.monotonic() + patience
-        while self.calls.under_way and time.monotonic() < until:
+        began = time.monotonic()
+        while self.calls.under_way and time.monotonic() - began < self._serving.timeout_seconds:
+            await asyncio.sleep(_POLL_SECONDS)
+        # gRPC cancels, without a word, what arrives while it closes: clients are to hear UNAVAILABLE before that.
+        answered = time.monotonic()
+        while (now := time.monotonic()) - max(began, self.calls.refused_at) < _QUIET_SECONDS:
+            if now - answered > _LONGEST_UNREST:
+                break
             await asyncio.sleep(_POLL_SECONDS)
         self._health.end()
         await self._server.stop(_LAST_SECONDS)
-        await stopping
 
     def _listen_to_signals(self) -> None:
         """Drain as soon as the process is asked to end: HTTP would end first, and gRPC take calls meanwhile."""

@@ -49,7 +49,7 @@ def deployment(
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(deployment: Any) -> Iterator[Any]:
     with deployment.serving() as running:
         running.wait_for_workers(lambda detail: detail["ready"])
@@ -79,6 +79,7 @@ class Load:
     def __init__(self, served: Any, features: list[dict[str, Any]]) -> None:
         self.answered = 0
         self.failed: list[str] = []
+        self.first_failures: list[str] = []
         self._served, self._features, self._done = served, features, threading.Event()
 
     @contextlib.contextmanager
@@ -101,7 +102,7 @@ class Load:
 
     def _ask(self, number: int) -> None:
         with channel(self._served) as opened:
-            method, count = infer(opened), number
+            method, count, failures = infer(opened), number, 0
             while not self._done.is_set():
                 count += CLIENTS
                 try:
@@ -110,6 +111,8 @@ class Load:
                     self.answered += 1
                 except grpc.RpcError as error:
                     self.failed.append(error.code().name)
+                    self.first_failures += [error.code().name] if not failures else []
+                    failures += 1
 
 
 def test_it_answers_as_http_does(served: Any, small_features: list[dict[str, Any]]) -> None:
@@ -123,6 +126,7 @@ def test_it_answers_as_http_does(served: Any, small_features: list[dict[str, Any
     assert 'protocol="grpc"' in served.get("/metrics").text
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(
     served: Any, small_features: list[dict[str, Any]]
 ) -> None:
@@ -143,6 +147,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(
     assert len(load.failed) <= CLIENTS * 5
 
 
+@pytest.mark.long
 def test_asked_to_end_it_answers_all_it_took_and_refuses_the_rest_by_name(
     deployment: Any, small_features: list[dict[str, Any]]
 ) -> None:
@@ -157,7 +162,9 @@ def test_asked_to_end_it_answers_all_it_took_and_refuses_the_rest_by_name(
             assert next(statuses).status == health_pb2.HealthCheckResponse.NOT_SERVING
             psutil.wait_procs([psutil.Process(served.pid)], timeout=30)
         assert time.monotonic() - began < 20
-    assert set(load.failed) <= {"UNAVAILABLE"}
+    # Who goes on asking at once, though told to go elsewhere, may be cut off in the middle of it.
+    assert set(load.first_failures) == {"UNAVAILABLE"}
+    assert set(load.failed) <= {"UNAVAILABLE", "CANCELLED"}
     log = served.server_log.read_text()
     assert "Traceback" not in log
     assert "ExecuteBatchError" not in log

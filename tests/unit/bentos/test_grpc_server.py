@@ -247,6 +247,19 @@ def test_draining_says_so_answers_what_was_taken_and_takes_nothing_new(
     assert gate.calls == [[1.0]]
 
 
+def test_who_watches_hears_of_the_end_though_nothing_was_under_way(service: Any, credit: Any) -> None:
+    service.serve(credit)
+
+    async def scenario(client: Client) -> None:
+        watching = health_pb2_grpc.HealthStub(client.channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watching.read()).status == SERVING
+        await client.server.stop()
+        assert (await watching.read()).status == NOT_SERVING
+        assert await watching.read() is grpc.aio.EOF
+
+    run(service, scenario)
+
+
 def test_a_signal_drains_first_and_goes_on_to_who_had_it_before(service: Any, credit: Any) -> None:
     service.serve(credit)
     heard: list[int] = []
