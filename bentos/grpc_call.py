@@ -43,12 +43,13 @@ class Door(Protocol):
 
 @dataclass(slots=True)
 class Call:
-    """One call: `patience` is how many seconds the caller waits from `started` on, None for ever.
+    """One call: its message as it came, and how many seconds the caller waits from `started` on, None for ever.
 
     `model` is filled in as it becomes known; it labels what is counted.
     """
 
     context: Any
+    content: bytes
     request_id: str
     started: float
     patience: float | None
@@ -98,7 +99,7 @@ class Calls:
         parse = request_type.FromString
 
         async def method(content: bytes, context: Any) -> bytes:
-            call = Call(context, new_request_id(), time.perf_counter(), context.time_remaining())
+            call = Call(context, content, new_request_id(), time.perf_counter(), context.time_remaining())
             entered = False
             self._under_way += 1
             try:

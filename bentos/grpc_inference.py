@@ -17,7 +17,7 @@ from bentos.dataplane import DataPlane, Features, Request
 from bentos.errors import MalformedRequestError, NotReadyError, UnsupportedError
 from bentos.grpc_call import PROTOCOL, UNIT_KEY, Call, Calls, Method
 from bentos.grpc_messages import SERVICE, ModelInferRequest, message_type
-from bentos.grpc_tensors import Answers, parameters_of, parse_tensors, plain_row
+from bentos.grpc_tensors import Answers, PlainRows, parameters_of, parse_tensors
 from bentos.oip_tensors import parse_outputs
 from bentos.readiness import readiness
 from bentos.worker import Worker
@@ -53,7 +53,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC's 
 
     def __init__(self, worker: Worker, calls: Calls) -> None:
         self._worker, self._calls, self._plane = worker, calls, DataPlane(worker)
-        self._answers = Answers()
+        self._answers, self._rows = Answers(), PlainRows()
         self._live = _encoded(_ServerLive(live=True))
         methods: dict[str, Method] = {
             name: calls.wrap(message_type(f"{name}Request"), answer)
@@ -124,7 +124,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC's 
     async def _model_infer(self, message: Any, call: Call) -> bytes:
         target = self._plane.find(message.model_name or None, message.model_version or None)
         call.model = target.served.model
-        row = plain_row(message)
+        row = self._rows.read(message, call.content)
         tensors = parse_tensors(message) if row is None else []
         rows = rows_in(tensors) if row is None else 1
         self._plane.check_rows(rows)

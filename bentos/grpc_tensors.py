@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import orjson
 
 from bentos.errors import MalformedRequestError
-from bentos.grpc_messages import ModelInferResponse
+from bentos.grpc_messages import ModelInferRequest, ModelInferResponse
 from bentos.oip_tensors import PROBABILITIES, found_outputs
 from inference.encoded_tensors import raw_tensor
 from inference.errors import MalformedColumnsError, SignatureMismatchError
@@ -25,6 +25,7 @@ from inference.tensors import Tensor, tensor_from_raw, with_base64_decoded
 
 _MAX_TEXT: Final = 200
 _PREPARED: Final = 256
+_PATIENCE: Final = 64
 _WORD: Final = 8
 _ID_LENGTH: Final = 36  # of a request's id, a UUID
 _DOUBLE, _LONG, _LENGTH = struct.Struct("<d"), struct.Struct("<q"), struct.Struct("<I")
@@ -61,11 +62,54 @@ def plain_row(request: Any) -> dict[str, Any] | None:
             if given.parameters or (is_raw and given.HasField("contents")):
                 return None
             row[given.name] = (
-                _one_raw(given.datatype, raws[place]) if is_raw else _one_typed(given.datatype, given.contents)
+                _READERS[given.datatype](raws[place]) if is_raw else _one_typed(given.datatype, given.contents)
             )
     except (KeyError, ValueError, struct.error):
         return None
     return row if len(row) == len(inputs) else None
+
+
+class PlainRows:
+    """Reads requests of one row, and remembers for each model how the inputs of such a request were laid out.
+
+    Names, datatypes and shapes of a model's inputs are the same in request after request, and taking them apart
+    costs more than the values do. On the wire they stand, all together, before the raw values.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[bytes, tuple[tuple[str, Callable[[bytes], Any]], ...]]] = {}
+        self._misses = 0
+
+    def read(self, request: Any, content: bytes) -> dict[str, Any] | None:
+        """Return what `plain_row` does; `content` is the request as it came."""
+        raws = list(request.raw_input_contents)
+        if not raws:
+            return plain_row(request)
+        known = self._known.get(request.model_name)
+        if known is not None and len(raws) == len(known[1]) == len(request.inputs):
+            head, columns = known
+            # Each value has a tag and a length before it; where a length takes more than a byte, nothing matches.
+            at = len(content) - sum(map(len, raws)) - 2 * len(raws) - len(head)
+            if at > 0 and content.startswith(head, at):
+                try:
+                    return {name: read(raw) for (name, read), raw in zip(columns, raws, strict=True)}
+                except (KeyError, ValueError, struct.error):
+                    return None
+        row = plain_row(request)
+        if row is not None:
+            self._remember(request)
+        return row
+
+    def _remember(self, request: Any) -> None:
+        # Clients that differ must not have it learnt anew for each request.
+        self._misses += 1
+        if request.model_name in self._known and self._misses % _PATIENCE:
+            return
+        if len(self._known) >= _PREPARED:
+            self._known.clear()
+        head = ModelInferRequest(inputs=request.inputs).SerializeToString()
+        columns = tuple((given.name, _READERS[given.datatype]) for given in request.inputs)
+        self._known[request.model_name] = (head, columns)
 
 
 def parse_tensors(request: Any) -> list[Tensor]:
@@ -187,21 +231,26 @@ def _before_prediction_id() -> bytes:
 _PREDICTION_ID: Final = _before_prediction_id()
 
 
-def _one_raw(datatype: str, raw: bytes) -> Any:
-    if datatype == "BYTES":
-        if _LENGTH.unpack_from(raw)[0] != len(raw) - 4:
-            raise ValueError
-        return raw[4:].decode()
-    if datatype == "FP64":
-        return _DOUBLE.unpack(raw)[0]
-    if datatype == "INT64":
-        return _LONG.unpack(raw)[0]
-    if datatype == "BOOL":
-        return _BOOLS[raw]
-    raise KeyError(datatype)
+def _one_text(raw: bytes) -> str:
+    if _LENGTH.unpack_from(raw)[0] != len(raw) - 4:
+        raise ValueError
+    return raw[4:].decode()
 
 
-_BOOLS: Final = {b"\0": False, b"\1": True}
+def _one_double(raw: bytes) -> Any:
+    return _DOUBLE.unpack(raw)[0]
+
+
+def _one_long(raw: bytes) -> Any:
+    return _LONG.unpack(raw)[0]
+
+
+_READERS: Final[Mapping[str, Callable[[bytes], Any]]] = {
+    "BYTES": _one_text,
+    "FP64": _one_double,
+    "INT64": _one_long,
+    "BOOL": {b"\0": False, b"\1": True}.__getitem__,
+}
 _PLAIN: Final = {"FP64": "fp64_contents", "INT64": "int64_contents", "BOOL": "bool_contents"}
 
 
