@@ -190,8 +190,8 @@ class Answers:
             if values.dtype.kind in "if" and values.dtype.itemsize == _WORD:
                 datatype, raw = "INT64" if values.dtype.kind == "i" else "FP64", values.tobytes()
             else:
-                head, raw = raw_tensor(name, values)
-                datatype = head["datatype"]
+                described, raw = raw_tensor(name, values)
+                datatype = described["datatype"]
             raws.append(raw)
             classes = signature.classes if name == PROBABILITIES else ()
             outputs.append((name, datatype, values.shape, tuple(explained.items()), classes))

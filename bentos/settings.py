@@ -89,7 +89,7 @@ class ServingSettings(BaseSettings):
         if path in {None, ""}:
             return None
         if not (Path(path).is_file() and os.access(path, os.R_OK)):
-            raise ValueError(f"there is no file {path} that can be read")
+            raise ValueError("there is no file of that name that can be read")
         return path
 
     @model_validator(mode="after")
