@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -181,16 +179,3 @@ def test_a_second_server_on_the_same_port_is_refused_before_it_starts(
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert f"127.0.0.1:{served.grpc_port}" in line
     assert "Traceback" not in done.stdout + done.stderr
-
-
-def test_the_page_of_protocols_has_a_client_that_works_as_it_stands(served: Any) -> None:
-    (code,) = re.findall(r"^```python\n(.+?)^```", (ROOT / "docs" / "protocols.md").read_text(), re.M | re.S)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "ADDRESS": f"127.0.0.1:{served.grpc_port}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["prediction", "probabilities"]
