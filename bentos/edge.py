@@ -6,6 +6,7 @@ The APIs stay declared on the BentoML service, so that its schema, its clients a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import traceback
@@ -28,6 +29,7 @@ from bentos.errors import (
     extra_headers,
 )
 from bentos.forwarding import Companion
+from bentos.listening import take_connections_in_bulk
 from bentos.routes import HotRoutes
 from bentos.wire import App, ClientGoneError, Exchange, Headers, Receive, Scope, Send
 from bentos.worker import Worker
@@ -242,6 +244,7 @@ class FrontDoor:
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_started(message: Any) -> None:
             if message["type"] == "lifespan.startup.complete":
+                take_connections_in_bulk(asyncio.get_running_loop())  # before uvicorn begins to listen
                 await self._worker.start()
                 for beside in self._beside:
                     await beside.start()

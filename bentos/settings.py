@@ -57,7 +57,7 @@ class ServingSettings(BaseSettings):
     timeout_seconds: float = Field(default=10.0, gt=0)
     """A request not answered by then is given up with 504."""
 
-    max_in_flight: int = Field(default=256, ge=1)
+    max_in_flight: int = Field(default=128, ge=1)
     """Requests that one worker answers at the same time; one more is refused with 503 before its body is read."""
 
     idle_versions: int = Field(default=2, ge=0)

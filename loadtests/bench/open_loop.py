@@ -7,7 +7,6 @@ connection is as late as its sender would have found it (no coordinated omission
 from __future__ import annotations
 
 import random
-import select
 import time
 from array import array
 from collections.abc import Sequence
@@ -20,9 +19,9 @@ from loadtests.bench.tally import Tally, percentiles
 MOST_CONNECTIONS: Final = 512
 PATIENCE_SECONDS: Final = 15.0
 CALM_RATE: Final = 10_000.0
-"""Up to so many requests a second, the client wakes for each one and for each answer."""
-REST_SECONDS: Final = 0.0005
-"""Above that rate, its turns begin at least so far apart: to wake up costs several times what a request does."""
+CALM_REST_SECONDS, REST_SECONDS = 0.0002, 0.0005
+"""Turns of the client begin at least so far apart, up to that rate and above it. To be woken for each answer costs
+not only the client several times what a request does: it is the server's send that wakes it, and pays for that."""
 _AHEAD_SECONDS: Final = 0.2
 
 
@@ -55,11 +54,6 @@ class OpenLoop:
     def unanswered(self) -> int:
         """Requests that were due and have no answer."""
         return self._under_way + self._seen - self._left
-
-    @property
-    def next_due(self) -> float | None:
-        """When the next request that was not yet seen to be due is; None after the last."""
-        return self._due[self._seen] if self._seen < len(self._due) else None
 
     @property
     def is_done(self) -> bool:
@@ -108,8 +102,8 @@ def open_loop(
 
     `lag` in the result is how late the client itself was to look at its schedule: a latency not large against it
     is one of the client. Waiting for one of `MOST_CONNECTIONS` to be free is no lag: the server holds them.
-    Above `CALM_RATE`, what falls due and what is answered within `REST_SECONDS` is taken in one turn: lags and
-    latencies are that much longer than a client with a core of its own would find them.
+    What falls due and what is answered between two turns is taken in one: lags and latencies are up to that much
+    longer than a client with a core of its own would find them.
     """
     arrivals = poisson_schedule(rate, seconds, seed)
     # Time to open the first connections before the first request is due.
@@ -118,24 +112,13 @@ def open_loop(
     for _ in range(connections):
         load.connections.open()
     give_up = started + seconds + PATIENCE_SECONDS
-    rest = REST_SECONDS if rate > CALM_RATE else 0.0
+    rest = REST_SECONDS if rate > CALM_RATE else CALM_REST_SECONDS
     turn = time.perf_counter()
     while not load.is_done and turn < give_up:
         load.send_due()
-        _wait(load.connections, turn + rest if rest else load.next_due or give_up, until_event=not rest)
+        time.sleep(max(0.0, turn + rest - time.perf_counter()))
         turn = time.perf_counter()
         load.connections.handle()
     result = load.tally.summary(time.perf_counter() - started, unanswered=load.unanswered)
     load.connections.close()
     return {**result, "due": len(arrivals), "scheduled_seconds": seconds, "lag": percentiles(sorted(load.lags))}
-
-
-def _wait(connections: Connections, moment: float, *, until_event: bool) -> None:
-    pause = moment - time.perf_counter()
-    if pause <= 0:
-        return
-    if until_event:
-        # epoll's own timeout has a grain of one millisecond, that of `select` on it one microsecond.
-        select.select([connections.epoll], [], [], pause)
-    else:
-        time.sleep(pause)

@@ -94,7 +94,7 @@ def test_the_companion_gives_way_to_the_workers(served: Served) -> None:
         for option, name in pairwise(process.cmdline())
         if option == "--service-name"
     }
-    assert niceness == {"FairMind": 0, "FairMindCompanion": 5}
+    assert niceness == {"FairMind": 0, "FairMindCompanion": 10}
 
 
 # ---- what starting promises ----
