@@ -10,6 +10,7 @@ from bentos import telemetry
 from bentos.configuration import settings_or_exit
 from bentos.forwarding import COMPANION_SERVICE
 from bentos.messages import AnyLabel, BiasTestAnswer, Instance, PredictAnswer
+from bentos.ports import grpc_port_or_exit
 from bentos.processes import FRONT_SERVICE, WORKER_ENVIRONMENT, CompanionService, FrontDoorService
 
 telemetry.switch_off()
@@ -36,11 +37,15 @@ class FairMind:
 
     @bentoml.on_deployment
     @staticmethod
-    def check_exposure() -> None:
-        """Refuse to start where everybody could reach it and nobody has a key; asked once, before any process."""
+    def check_start() -> None:
+        """Refuse to start where everybody could reach it and nobody has a key, or on a gRPC port of another server.
+
+        Asked once, before any process.
+        """
         from bentos.exposure import safe_or_exit
 
         safe_or_exit()
+        grpc_port_or_exit(settings)
 
     @bentoml.api
     async def predict(self, instances: list[Instance], model: str | None = None) -> PredictAnswer:

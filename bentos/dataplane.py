@@ -39,7 +39,8 @@ Decode = Callable[[Signature, Sequence[int] | None], tuple[EncodedColumns, Featu
 class Request:
     """The rows of one request. The per-row lists are None where no row has such a value.
 
-    `params` are parameters of the model itself, for one that takes any.
+    `params` are parameters of the model itself, for one that takes any. `patience` is how many seconds the caller
+    waits from `started` on, where it says so.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Request:
     protected: Sequence[Mapping[str, str | None] | None] | None = None
     caller_ids: Sequence[str | None] | None = None
     params: Mapping[str, Any] | None = None
+    patience: float | None = None
 
 
 @dataclass(slots=True)
@@ -118,7 +120,8 @@ class DataPlane:
         self.check_rows(request.rows)
         if not request.rows:
             raise EmptyBatchError
-        deadline = request.started + self._seconds
+        patience = self._seconds if request.patience is None else min(self._seconds, request.patience)
+        deadline = request.started + patience
         groups, cohorts = _assign(target, request)
         if len(groups) == 1:
             variant = groups[0][0]

@@ -11,7 +11,7 @@ import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import orjson
@@ -24,6 +24,7 @@ from bentos.errors import (
     NotReadyError,
     OverloadedError,
     RouteNotFoundError,
+    UnsupportedError,
     describe,
     extra_headers,
 )
@@ -49,6 +50,18 @@ _REFUSALS: Final[Mapping[str, Callable[[int, str, str], tuple[int, bytes]]]] = {
 _PREDICTING: Final = (predict.PROTOCOL, *_REFUSALS)
 
 Handler = Callable[[Exchange], Awaitable[None]]
+
+
+class Beside(Protocol):
+    """What serves beside the front door in the same process, on the same event loop."""
+
+    async def start(self) -> None:
+        """Begin to serve."""
+        ...
+
+    async def stop(self) -> None:
+        """Answer what was taken, and end."""
+        ...
 
 
 class FrontDoor:
@@ -88,6 +101,11 @@ class FrontDoor:
             "/models/": mlflow.invocations,
             "/v1/": kserve_v1.KServeV1Routes(worker),
         }
+        self._beside: list[Beside] = []
+
+    def accompany(self, beside: Beside) -> None:
+        """Have something else serve for as long as the worker does: it starts after it and stops before it."""
+        self._beside.append(beside)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -119,12 +137,16 @@ class FrontDoor:
         self._in_flight += 1
         return True
 
+    def leave(self) -> None:
+        """Give the place of one prediction request back."""
+        self._in_flight -= 1
+
     async def answer_entered(self, exchange: Exchange) -> None:
         """Answer a prediction request for which there was room."""
         try:
             await self._answer(self._handler(exchange.path) or _refuse_route, exchange)
         finally:
-            self._in_flight -= 1
+            self.leave()
         if self._logs_access:
             took = 1e3 * (time.perf_counter() - exchange.started)
             # Escaped again: a line end in a path would begin a line of the caller's own making.
@@ -186,19 +208,27 @@ class FrontDoor:
         )
         await exchange.reply(*answer)
 
-    def _refusal(self, error: Exception, exchange: Exchange) -> tuple[int, bytes, Headers]:
+    def note(self, error: Exception, named: str) -> tuple[int, str, str]:
+        """Return HTTP status, code and message of an error, and log one that somebody has to look after.
+
+        `named` is how the log names the request.
+        """
         status, code, message = describe(error)
-        if isinstance(error, AccessError):  # nobody has looked at the request yet
-            exchange.protocol = _protocol(exchange.path)
         if status == 500:
             # A model's own message may hold a feature value: where it failed is logged, what it said is not.
             cause = error.__cause__ or error
             places = "".join(traceback.format_tb(cause.__traceback__))
-            _log.error("request %s: %s (%s)\n%s", _named(exchange), code, type(cause).__name__, places)
+            _log.error("request %s: %s (%s)\n%s", named, code, type(cause).__name__, places)
         elif code == "overloaded":
             self._note_overload()
-        elif status > 500 and not isinstance(error, NotReadyError):
-            _log.warning("request %s: %s", _named(exchange), code)
+        elif status > 500 and not isinstance(error, (NotReadyError, UnsupportedError)):
+            _log.warning("request %s: %s", named, code)
+        return status, code, message
+
+    def _refusal(self, error: Exception, exchange: Exchange) -> tuple[int, bytes, Headers]:
+        status, code, message = self.note(error, _named(exchange))
+        if isinstance(error, AccessError):  # nobody has looked at the request yet
+            exchange.protocol = _protocol(exchange.path)
         headers = extra_headers(error, status)
         status, body = _said(exchange.protocol, status, code, message, exchange.request_id)
         self._worker.metrics.request(exchange.model, exchange.protocol, str(status))
@@ -216,8 +246,12 @@ class FrontDoor:
             if message["type"] == "lifespan.startup.complete":
                 take_connections_in_bulk(asyncio.get_running_loop())  # before uvicorn begins to listen
                 await self._worker.start()
+                for beside in self._beside:
+                    await beside.start()
             await send(message)
             if message["type"] == "lifespan.shutdown.complete":
+                for beside in self._beside:
+                    await beside.stop()
                 await self._worker.stop()
                 await self._companion.close()
 

@@ -1,4 +1,4 @@
-"""The one table from errors to HTTP statuses, and the serving errors that belong to no package below.
+"""The one table from errors to HTTP statuses and gRPC codes, and the serving errors of no package below.
 
 ServingError
 ├── MalformedRequestError     the body is not what the route takes
@@ -7,6 +7,7 @@ ServingError
 ├── MediaTypeError            the body is of another media type
 ├── RouteNotFoundError        there is no such route
 ├── MethodError               the route takes another method
+├── UnsupportedError          the protocol knows it, this server does not
 ├── ModelNotServedError       no such model, version or alias is served
 ├── AmbiguousModelError       several models are served and the request names none
 ├── RepositoryControlError    what is served follows the registry, not the protocol's load and unload
@@ -75,6 +76,10 @@ class MethodError(ServingError):
         super().__init__(f"this route takes {allowed}")
 
 
+class UnsupportedError(ServingError):
+    """The protocol knows it and this server does not; the message says what to do instead."""
+
+
 class ModelNotServedError(ServingError):
     """No such model, version or alias is served."""
 
@@ -141,6 +146,7 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     MediaTypeError: (415, "unsupported_media_type"),
     RouteNotFoundError: (404, "route_not_found"),
     MethodError: (405, "method_not_allowed"),
+    UnsupportedError: (501, "not_supported"),
     ModelNotServedError: (404, "model_not_found"),
     AmbiguousModelError: (400, "model_required"),
     RepositoryControlError: (400, "repository_follows_registry"),
@@ -187,6 +193,24 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
 }
 """Status and code of every error a client can cause or meet; anything else is a bug and answers 500."""
 
+GRPC_CODES: Final[Mapping[int, str]] = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    409: "FAILED_PRECONDITION",
+    413: "RESOURCE_EXHAUSTED",
+    415: "INVALID_ARGUMENT",
+    422: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""The gRPC code of each status above. Overload alone has another than its status: see `grpc_code`."""
+
 OFFLINE: Final = frozenset(
     {
         InsecureError,
@@ -211,6 +235,14 @@ def describe(error: BaseException) -> tuple[int, str, str]:
             status, code = HTTP_STATUSES[kind]
             return status, code, str(error)
     return 500, "internal_error", "internal error; the server's log has the details under this request id"
+
+
+def grpc_code(status: int, code: str) -> str:
+    """Return the gRPC code of what `describe` returned.
+
+    UNAVAILABLE tells a client to try at once elsewhere, which is the last thing that an overloaded worker needs.
+    """
+    return "RESOURCE_EXHAUSTED" if code == "overloaded" else GRPC_CODES[status]
 
 
 def extra_headers(error: BaseException, status: int) -> list[tuple[bytes, bytes]]:

@@ -188,12 +188,7 @@ def encode_outputs(
     """Return the answer's list `outputs`, and the raw bytes of those that are wanted as such, in their order."""
     outputs: list[dict[str, Any]] = []
     raws: list[bytes] = []
-    found: list[tuple[str, NDArray[Any], dict[str, Any]]] = []
-    if PREDICTION in wanted.names:
-        found.append((PREDICTION, *_answered(predictions.prediction, signature)))
-    if PROBABILITIES in wanted.names and predictions.probabilities is not None:
-        found.append((PROBABILITIES, predictions.probabilities, {}))
-    for name, values, parameters in found:
+    for name, values, parameters in found_outputs(predictions, signature, wanted.names):
         if name in wanted.raw:
             output, raw = raw_tensor(name, values)
             raws.append(raw)
@@ -203,6 +198,18 @@ def encode_outputs(
             output["parameters"] = output.get("parameters", {}) | parameters
         outputs.append(output)
     return outputs, raws
+
+
+def found_outputs(
+    predictions: Predictions, signature: Signature, names: frozenset[str]
+) -> list[tuple[str, NDArray[Any], dict[str, Any]]]:
+    """Return those of the outputs called `names` that there are: name, values, and parameters that explain them."""
+    found: list[tuple[str, NDArray[Any], dict[str, Any]]] = []
+    if PREDICTION in names:
+        found.append((PREDICTION, *_answered(predictions.prediction, signature)))
+    if PROBABILITIES in names and predictions.probabilities is not None:
+        found.append((PROBABILITIES, predictions.probabilities, {}))
+    return found
 
 
 def _whole(shape: Sequence[Any]) -> bool:

@@ -60,6 +60,7 @@ class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carrie
         from bentos.configuration import Settings
         from bentos.edge import FrontDoor
         from bentos.forwarding import Companion
+        from bentos.grpc_server import GrpcServer
         from bentos.protocol import HotProtocol
         from bentos.telemetry import traced
         from bentos.worker import Worker
@@ -79,6 +80,8 @@ class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carrie
         keyring = Keyring(home.api_keys, workers=settings.serving.workers)
         admission = Admission(keyring, required=_is_exposed() and not settings.serving.insecure)
         door = FrontDoor(app, worker, Companion(), admission)
+        host = _listening_host(settings.serving.host)
+        door.accompany(GrpcServer(door, worker, admission, host=host))
         if settings.serving.spans:
             return traced(door)  # spans are made around ASGI applications: nothing may go past it
         HotProtocol.install(door)
@@ -126,13 +129,30 @@ class CompanionService(Service):  # type: ignore[misc]  # BentoML's class carrie
         return serve
 
 
-def _is_exposed() -> bool:
-    """Return whether the server listens beyond loopback, as BentoML tells its workers."""
+def _told_host() -> str | None:
+    """Return where HTTP listens, as BentoML tells its workers; "localhost" is what it calls 0.0.0.0 and ::."""
     address = json.loads(os.environ.get("BENTOML_RUNNER_MAP", "{}")).get(FRONT_SERVICE)
-    host = urlsplit(address).hostname if address else None
+    return urlsplit(address).hostname if address else None
+
+
+def _listening_host(setting: str) -> str:
+    """Return the address that HTTP listens on, which is the one for gRPC too."""
+    host = _told_host()
+    if host is None:
+        return setting
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        wanted = os.environ.get("BENTOML_HOST", setting)
+        return "::" if ":" in wanted else "0.0.0.0"  # noqa: S104 - HTTP listens there already
+
+
+def _is_exposed() -> bool:
+    """Return whether the server listens beyond loopback."""
+    host = _told_host()
     if host is None:  # not started by `bentoml serve`: nobody says where it listens
         return True
     try:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return True  # BentoML writes "localhost" for 0.0.0.0 and ::
+        return True

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from inference.batching import BatchingPolicy
@@ -23,7 +27,20 @@ class ServingSettings(BaseSettings):
     """HTTP port."""
 
     grpc_port: int = Field(default=3001, ge=1, le=65535)
-    """gRPC port, kept for the Open Inference Protocol over gRPC, which is not served yet."""
+    """gRPC port: the Open Inference Protocol, health and reflection, on the address HTTP listens on."""
+
+    grpc_connection_seconds: float = Field(default=300.0, ge=1)
+    """A gRPC connection is asked to end after about this long, which no call notices: so clients spread over the
+    workers again."""
+
+    tls_certificate: Path | None = None
+    """PEM file with the certificate chain of the gRPC port; with it and the key, gRPC is served with TLS."""
+
+    tls_key: Path | None = None
+    """PEM file with the certificate's private key."""
+
+    tls_client_ca: Path | None = None
+    """PEM file with the authorities whose certificates clients must show; unset, clients need none."""
 
     workers: int = Field(default=1, ge=1)
     """Serving processes that share the port."""
@@ -69,6 +86,22 @@ class ServingSettings(BaseSettings):
         except InvalidReferenceError as error:
             raise ValueError(str(error)) from None
         return models
+
+    @field_validator("tls_certificate", "tls_key", "tls_client_ca", mode="before")
+    @classmethod
+    def _check_file(cls, path: Any) -> Any:
+        if path in {None, ""}:
+            return None
+        if not (Path(path).is_file() and os.access(path, os.R_OK)):
+            raise ValueError("there is no file of that name that can be read")
+        return path
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        has_any = any((self.tls_certificate, self.tls_key, self.tls_client_ca))
+        if has_any and not (self.tls_certificate and self.tls_key):
+            raise ValueError("FAIRMIND_BENTOS_TLS_CERTIFICATE and FAIRMIND_BENTOS_TLS_KEY go together")
+        return self
 
 
 class RunnerSettings(BaseSettings, RunnerPolicy):

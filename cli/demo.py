@@ -38,7 +38,9 @@ def register(root: typer.Typer) -> None:
 def demo(
     leave: Annotated[bool, typer.Option("--exit", help="Stop when done instead of serving on.")] = False,
     port: Annotated[int | None, typer.Option(help="HTTP port; 3000, or a free one if that is taken.")] = None,
-    grpc_port: Annotated[int | None, typer.Option("--grpc-port", help="gRPC port; gRPC is not served yet.")] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option("--grpc-port", help="gRPC port; 3001, or a free one if that is taken.")
+    ] = None,
 ) -> None:
     """Train, gate, promote, serve, split and test for bias on US Census data, then serve on until Ctrl-C."""
     from cli.children import answers, free_port, running, wait_until
@@ -63,6 +65,7 @@ def demo(
         with _step("promote: the first version serves, the second challenges it"):
             _promote(context, versions)
         with _step(f"serve with BentoML, {_WORKERS} workers, and open MLflow"):
+            grpc_port = grpc_port or free_port(context.settings.serving.grpc_port)
             command, environment = serve_command(port=http_port, grpc_port=grpc_port, workers=_WORKERS)
             server = stack.enter_context(running("the server", command, environment, logs / "server.log"))
             command, environment = _mlflow_command(context, mlflow_port)

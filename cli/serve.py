@@ -20,13 +20,11 @@ def register(root: typer.Typer) -> None:
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="HTTP port.")] = None,
-    grpc_port: Annotated[
-        int | None, typer.Option("--grpc-port", min=1, max=65535, help="gRPC port; gRPC is not served yet.")
-    ] = None,
+    grpc_port: Annotated[int | None, typer.Option("--grpc-port", min=1, max=65535, help="gRPC port.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Serving processes.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Serve beyond loopback without API keys.")] = False,
 ) -> None:
-    """Serve the champions of all models over HTTP, until stopped. `bentoml serve .` does the same."""
+    """Serve the champions of all models over HTTP and gRPC, until stopped. `bentoml serve .` does the same."""
     command, environment = serve_command(
         host=host, port=port, grpc_port=grpc_port, workers=workers, insecure=insecure
     )

@@ -29,6 +29,7 @@ class Server:
     name: str
     url: str
     pid: int
+    grpc_port: int = 0
 
     def memory_bytes(self) -> dict[int, int]:
         """Return the resident memory of each living process of the server, by process id."""
@@ -81,6 +82,7 @@ def running(
     log: Path,
     environment: Mapping[str, str] | None = None,
     patience: float = 120.0,
+    grpc_port: int = 0,
 ) -> Iterator[Server]:
     """Start a server, wait until it is ready, hand it out, and end its process group on the way out.
 
@@ -100,7 +102,7 @@ def running(
         url = f"http://127.0.0.1:{port}"
         try:
             _wait_until_ready(name, process, url + ready_path, patience, log)
-            yield Server(name, url, process.pid)
+            yield Server(name, url, process.pid, grpc_port)
         finally:
             _end(process)
 
@@ -117,9 +119,9 @@ def fairmind(
 
     `settings` are further variables of its environment.
     """
-    port = free_port()
-    command = [str(Path(sys.executable).parent / "fairmind"), "serve"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
+    port, grpc_port = free_port(), free_port()
+    command = [str(Path(sys.executable).parent / "fairmind"), "serve", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--grpc-port", str(grpc_port), "--workers", str(workers)]
     # BentoML wipes its metrics folder at every start: two servers must not share one BENTOML_HOME.
     environment = {"FAIRMIND_HOME": str(home), "BENTOML_HOME": str(home / "bentoml"), **(settings or {})}
     return running(
@@ -130,6 +132,7 @@ def fairmind(
         log=log,
         environment=environment,
         patience=patience,
+        grpc_port=grpc_port,
     )
 
 

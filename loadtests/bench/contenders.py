@@ -35,7 +35,7 @@ OWN_PEERS: Final[Mapping[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One row of a table."""
+    """One row of a table; the module `generator` sends its load, to `port` or, if that is 0, to the HTTP port."""
 
     title: str
     server: Server
@@ -43,6 +43,8 @@ class Contender:
     bodies: Bodies
     read: Reader = read_predictions
     headers: Mapping[str, str] = field(default_factory=lambda: JSON_TYPE)
+    port: int = 0
+    generator: str = "loadtests.bench.client"
 
     def ask(self, client: httpx.Client, body: bytes) -> list[Answer]:
         """Send one body and return what was said of its rows."""

@@ -130,10 +130,10 @@ def medians(runs: Sequence[Measured]) -> dict[str, float]:
 
 
 def _call(contender: Contender, connections: int, seconds: float, rate: float | None, seed: int) -> dict[str, Any]:
-    port = contender.server.url.rpartition(":")[2]
+    port = str(contender.port or contender.server.url.rpartition(":")[2])
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         write_load(Path(file.name), contender.path, contender.bodies, contender.headers)
-        command = [sys.executable, "-m", "loadtests.bench.client", "--port", port, "--load", file.name]
+        command = [sys.executable, "-m", contender.generator, "--port", port, "--load", file.name]
         command += ["--connections", str(connections), "--seconds", str(seconds), "--seed", str(seed)]
         if rate is not None:
             command += ["--rate", str(rate)]

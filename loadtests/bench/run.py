@@ -28,6 +28,7 @@ from loadtests.homes import default_home
 PAGE: Final = Path("docs/benchmarks.md")
 SCENARIOS: Final = (
     "one_row",
+    "grpc",
     "throughput",
     "latency",
     "poisson",

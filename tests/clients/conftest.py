@@ -25,9 +25,6 @@ from tests.clients.page import THE_MODEL, snippets
 
 ROOT = Path(__file__).resolve().parents[2]
 FAIRMIND = Path(sys.executable).with_name("fairmind")
-GRPC_IS_SERVED = False
-"""Whether the server answers gRPC yet: the scripts are told its port then, and do the same over it as over HTTP."""
-
 MODEL = "plans"
 COLUMNS = {"age": "FP64", "income": "FP64", "member": "BOOL", "city": "BYTES"}
 KEPT = {name: value for name, value in os.environ.items() if not name.startswith(("FAIRMIND_", "MLFLOW_"))}
@@ -41,7 +38,7 @@ class Server:
 
     url: str
     http: int
-    grpc: int | None
+    grpc: int
     frame: pd.DataFrame
 
     def rows(self, count: int) -> list[dict[str, Any]]:
@@ -73,7 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running("the server", command, variables, log) as process:
         url = f"http://127.0.0.1:{port}"
         wait_until("the server", process, log, lambda: answers(f"{url}/readyz"), 120)
-        yield Server(url, port, grpc_port if GRPC_IS_SERVED else None, frame)
+        yield Server(url, port, grpc_port, frame)
 
 
 Drive = Callable[..., Any]

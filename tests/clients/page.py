@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 THE_MODEL = "The model that the snippets ask"
-ADDRESS, PORT = "127.0.0.1:3000", '"127.0.0.1", 3000'
+ADDRESS, PORT, GRPC = "127.0.0.1:3000", '"127.0.0.1", 3000', "127.0.0.1:3001"
 
 
 def snippets() -> dict[str, list[tuple[str, str]]]:
@@ -22,7 +22,8 @@ def snippets() -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def at_port(code: str, port: int) -> str:
-    """Return a snippet that asks a server on another port than the one everybody starts with."""
-    assert ADDRESS in code or PORT in code, code
-    return code.replace(ADDRESS, f"127.0.0.1:{port}").replace(PORT, f'"127.0.0.1", {port}')
+def at_ports(code: str, http: int, grpc: int) -> str:
+    """Return a snippet that asks a server on other ports than those everybody starts with."""
+    assert any(known in code for known in (ADDRESS, PORT, GRPC)), code
+    code = code.replace(ADDRESS, f"127.0.0.1:{http}").replace(PORT, f'"127.0.0.1", {http}')
+    return code.replace(GRPC, f"127.0.0.1:{grpc}")

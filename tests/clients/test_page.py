@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import VARIABLES, Server, python_of
-from tests.clients.page import THE_MODEL, at_port, snippets
+from tests.clients.page import THE_MODEL, at_ports, snippets
 
 pytestmark = pytest.mark.clients
 OWN_ENVIRONMENT = {"Triton's client": "triton", "KServe's client": "kserve", "MLflow's client": "mlflow"}
@@ -23,6 +23,7 @@ def test_the_page_has_a_snippet_per_client() -> None:
         "KServe's client",
         "MLflow's client",
         "BentoML's clients",
+        "Open Inference Protocol over gRPC",
     ]
 
 
@@ -32,7 +33,7 @@ def test_a_snippet_runs_as_it_stands(heading: str, server: Server, tmp_path: Pat
     python = python_of(OWN_ENVIRONMENT.get(heading))
     command = ["sh", "-eu", "-c"] if language == "sh" else [str(python), "-c"]
     done = subprocess.run(
-        [*command, at_port(code, server.http)],
+        [*command, at_ports(code, server.http, server.grpc)],
         cwd=tmp_path,
         env=VARIABLES,
         capture_output=True,

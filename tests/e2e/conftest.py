@@ -35,6 +35,7 @@ class Deployment:
     home: Path
     url: str = ""
     pid: int = 0
+    grpc_port: int = 0
     settings: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -59,9 +60,11 @@ class Deployment:
     def serving(self, *, until: str = "/readyz", **settings: str) -> Iterator[Deployment]:
         """Start `fairmind serve` on a free port, wait until it predicts (or whatever route `until` answers 200),
         and end it by its own process id."""
-        port = free_port()
-        served = Deployment(self.home, f"http://127.0.0.1:{port}", settings={**self.settings, **settings})
-        command = [str(FAIRMIND), "serve", "--port", str(port), "--workers", str(WORKERS)]
+        port, grpc_port = free_port(), free_port()
+        url = f"http://127.0.0.1:{port}"
+        served = Deployment(self.home, url, grpc_port=grpc_port, settings={**self.settings, **settings})
+        command = [str(FAIRMIND), "serve", "--port", str(port), "--grpc-port", str(grpc_port)]
+        command += ["--workers", str(WORKERS)]
         with running("the server", command, served.environment, served.server_log) as process:
             served.pid = process.pid
             ready = served.url + until

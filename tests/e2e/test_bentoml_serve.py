@@ -53,7 +53,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home.mkdir()
     home.chmod(0o755)  # made by somebody else, open to all
     command = ["sh", "-c", 'umask 022 && cd "$0" && exec "$1" serve .', str(ROOT), str(BENTOML)]
-    variables = environment(home, FAIRMIND_BENTOS_PORT=str(port))
+    variables = environment(home, FAIRMIND_BENTOS_PORT=str(port), FAIRMIND_BENTOS_GRPC_PORT=str(free_port()))
     with running("the server", command, variables, log) as process:
         url = f"http://127.0.0.1:{port}"
         wait_until("the server", process, log, lambda: answers(f"{url}/api/v1/status"), 120)
@@ -168,7 +168,7 @@ def test_an_unknown_path_outside_of_ours_is_bentomls_404(served: Served) -> None
 
 
 def test_when_the_supervisor_is_killed_what_it_started_ends_too(tmp_path: Path) -> None:
-    command = [str(FAIRMIND), "serve", "--port", str(free_port())]
+    command = [str(FAIRMIND), "serve", "--port", str(free_port()), "--grpc-port", str(free_port())]
     log = tmp_path / "server.log"
     with running("the server", command, environment(tmp_path / "home"), log) as process:
         supervisor = psutil.Process(process.pid)

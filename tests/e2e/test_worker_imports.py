@@ -18,6 +18,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from cli.children import free_port
 from compilation.compile import compile_model
 from rollout.serving_state import ServedVersion, ServingFile, ServingState, write_file
 from tests.fakes.pipelines import labels, people, preprocessing
@@ -82,7 +83,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         [sys.executable, "-c", PROGRAM],
         input=json.dumps({name: {"model": name, "instances": rows} for name in MODELS}),
         # As `bentoml serve` tells its workers where they listen; without it they refuse everybody.
-        env=kept | {"FAIRMIND_HOME": str(home), "BENTOML_RUNNER_MAP": '{"FairMind": "http://127.0.0.1:3000"}'},
+        env=kept
+        | {
+            "FAIRMIND_HOME": str(home),
+            "FAIRMIND_BENTOS_GRPC_PORT": str(free_port()),
+            "BENTOML_RUNNER_MAP": '{"FairMind": "http://127.0.0.1:3000"}',
+        },
         cwd=ROOT,
         umask=0o022,
         capture_output=True,

@@ -102,7 +102,7 @@ async def grpc() -> dict[str, Any]:
 async def main() -> dict[str, Any]:
     """Return what all clients got."""
     report = {"v2": await v2(), "v1": await v1()}
-    return report | {"grpc": await grpc()} if ASKED["grpc"] else report
+    return report | {"grpc": await grpc()}
 
 
 sys.stdout.write(json.dumps(asyncio.run(main())) + "\n")

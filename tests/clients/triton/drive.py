@@ -151,6 +151,5 @@ async def grpc_async() -> dict[str, Any]:
 
 
 report: dict[str, Any] = {"http": http(), "http async": asyncio.run(http_async())}
-if ASKED["grpc"]:
-    report |= {"grpc": grpc(), "grpc async": asyncio.run(grpc_async())}
+report |= {"grpc": grpc(), "grpc async": asyncio.run(grpc_async())}
 sys.stdout.write(json.dumps(report) + "\n")

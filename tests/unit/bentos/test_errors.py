@@ -10,13 +10,20 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from bentos import errors
 from bentos.configuration import ConfigurationError
-from bentos.errors import HTTP_STATUSES, OFFLINE, OFFLINE_PACKAGES, describe, extra_headers
+from bentos.errors import HTTP_STATUSES, OFFLINE, OFFLINE_PACKAGES, describe, extra_headers, grpc_code
 from bentos.wire import ClientGoneError
-from inference.errors import CompileError, QueueFullError, SignatureMismatchError
+from inference.errors import (
+    CompileError,
+    DeadlineExceededError,
+    DrainingError,
+    QueueFullError,
+    SignatureMismatchError,
+)
 from inference.gtil import TreeLibraryError
 from registry.errors import GateRecordError
 
@@ -98,6 +105,7 @@ def test_what_a_client_did_wrong_is_never_a_5xx() -> None:
         "NotReadyError",
         "KeysUnavailableError",
         "OverloadedError",
+        "UnsupportedError",
         "CompanionTimeoutError",
         "ModelFailedError",
         "QueueFullError",
@@ -115,6 +123,36 @@ def test_what_a_client_did_wrong_is_never_a_5xx() -> None:
         "MlModelError",
         "UntrustedModelError",
     }
+
+
+@pytest.mark.parametrize("kind", HTTP_STATUSES, ids=lambda kind: kind.__name__)
+def test_every_error_has_a_grpc_code_which_is_internal_for_bugs_alone_and_never_unknown(
+    kind: type[Exception],
+) -> None:
+    status, code = HTTP_STATUSES[kind]
+    name = grpc_code(status, code)
+    assert grpc.StatusCode[name] not in {grpc.StatusCode.OK, grpc.StatusCode.UNKNOWN}
+    assert (name == "INTERNAL") == (status == 500)
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (SignatureMismatchError("is missing"), "INVALID_ARGUMENT"),
+        (errors.ModelNotServedError("nobody"), "NOT_FOUND"),
+        (QueueFullError(1.0), "RESOURCE_EXHAUSTED"),
+        (errors.OverloadedError(1), "RESOURCE_EXHAUSTED"),
+        (errors.TooLargeError("rows", 1, "SETTING"), "RESOURCE_EXHAUSTED"),
+        (DeadlineExceededError(), "DEADLINE_EXCEEDED"),
+        (DrainingError(), "UNAVAILABLE"),
+        (errors.NotReadyError("not yet"), "UNAVAILABLE"),
+        (errors.UnsupportedError("not here"), "UNIMPLEMENTED"),
+        (KeyError("a bug"), "INTERNAL"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_grpc_codes_are_those_that_its_clients_act_upon(error: Exception, name: str) -> None:
+    assert grpc_code(*describe(error)[:2]) == name
 
 
 def test_an_error_is_described_by_its_own_row_or_by_its_bases() -> None:
