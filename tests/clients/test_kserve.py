@@ -16,7 +16,7 @@ def found(drive: Drive, server: Server) -> Any:
     return drive("kserve", rows=server.rows(50))
 
 
-@pytest.fixture(params=["v2"])
+@pytest.fixture(params=["v2", "grpc"])
 def over(request: pytest.FixtureRequest, found: Any) -> Any:
     """What one of the two clients got."""
     return found[request.param]

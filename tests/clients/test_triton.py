@@ -23,7 +23,7 @@ def agrees(answer: dict[str, Any], server: Server, rows: int = 50) -> None:
     assert answer["scores"] == pytest.approx(scores, abs=1e-12)
 
 
-@pytest.fixture(params=["http"])
+@pytest.fixture(params=["http", "grpc"])
 def over(request: pytest.FixtureRequest, found: Any) -> Any:
     """What one of the two clients got."""
     return found[request.param]

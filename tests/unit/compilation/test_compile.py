@@ -75,7 +75,9 @@ def assert_same(model: Pipeline, compiled: CompiledModel, frame: pd.DataFrame) -
         np.testing.assert_allclose(answer.prediction, model.predict(frame), rtol=1e-9, atol=1e-9)
     else:
         np.testing.assert_allclose(answer.probabilities, model.predict_proba(frame), rtol=0, atol=1e-9)
-        np.testing.assert_array_equal(answer.prediction, model.predict(frame))
+        two = np.sort(model.predict_proba(frame), axis=1)[:, -2:]
+        decided = two[:, 1] - two[:, 0] > 1e-9  # a tie falls with the last bit of a sum
+        np.testing.assert_array_equal(answer.prediction[decided], model.predict(frame)[decided])
     for row in (0, rows - 1):  # a row is answered the same alone as in a batch
         alone = compiled.served().predict({name: values[row : row + 1] for name, values in columns.items()}, 1)
         assert alone.prediction[0] == answer.prediction[row]
