@@ -5,6 +5,7 @@ No engine puts the parameters of a statement into its errors: feature values and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,9 @@ def sqlite_engine(path: Path) -> Engine:
     because another writer came first. Use `reading` for queries, which block nobody.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{path}", hide_parameters=True, json_deserializer=_from_json)
+    engine = create_engine(
+        f"sqlite:///{path}", hide_parameters=True, json_serializer=_to_json, json_deserializer=_from_json
+    )
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -48,6 +51,14 @@ def insert_or_ignore(engine: Engine, table: Table) -> Insert:
     if engine.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _to_json(value: Any) -> str:
+    """Return the text of a JSON column, at a tenth of the standard library's cost: a logged row has three."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # an integer beyond 64 bits, or half of a surrogate pair
+        return json.dumps(value)
 
 
 def _from_json(value: Any) -> Any:
