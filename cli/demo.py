@@ -119,7 +119,7 @@ def _promote(context: Context, versions: list[TrainedVersion]) -> None:
     now = datetime.now(UTC)
     left_over = active_rollout(context.control, versions[0].name)
     if left_over is not None:
-        abort(context.control, left_over.id, reason="a new demo began", now=now)
+        abort(context.control, left_over.id, reason="a new demo began", actor=context.actor, now=now)
     for version, alias in zip(versions, ("champion", "challenger"), strict=True):
         promote_version(
             context.control,
