@@ -12,6 +12,7 @@ from bentos.forwarding import COMPANION_SERVICE
 from bentos.messages import AnyLabel, BiasTestAnswer, Instance, PredictAnswer
 from bentos.ports import grpc_port_or_exit
 from bentos.processes import FRONT_SERVICE, WORKER_ENVIRONMENT, CompanionService, FrontDoorService
+from bentos.tls import http_options, tls_or_exit
 
 telemetry.switch_off()
 settings = settings_or_exit().serving
@@ -27,6 +28,7 @@ class FairMindCompanion:
     name=FRONT_SERVICE,
     workers=settings.workers,
     http={"host": settings.host, "port": settings.port},
+    ssl=http_options(settings),
     metrics={"enabled": False},
     envs=WORKER_ENVIRONMENT,
 )
@@ -38,7 +40,8 @@ class FairMind:
     @bentoml.on_deployment
     @staticmethod
     def check_start() -> None:
-        """Refuse to start where everybody could reach it and nobody has a key, or on a gRPC port of another server.
+        """Refuse to start where everybody could reach it and nobody has a key, on another server's gRPC port, or
+        with a certificate that is none.
 
         Asked once, before any process.
         """
@@ -46,6 +49,7 @@ class FairMind:
 
         safe_or_exit()
         grpc_port_or_exit(settings)
+        tls_or_exit(settings)
 
     @bentoml.api
     async def predict(self, instances: list[Instance], model: str | None = None) -> PredictAnswer:

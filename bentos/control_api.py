@@ -30,8 +30,9 @@ from bentos.errors import (
 from bentos.forwarding import CALLERS_ID_HEADER, REQUEST_ID_HEADER
 from bentos.metrics_routes import metrics_routes
 from bentos.model_routes import model_routes
+from bentos.openapi_keys import tell_of_keys
 from bentos.outcome_routes import outcome_routes
-from bentos.protocol_openapi import KEY, protocol_paths, protocol_schemas, refusals
+from bentos.protocol_openapi import protocol_paths, protocol_schemas, refusals
 from bentos.rollout_routes import rollout_routes
 from monitoring.identifiers import new_request_id
 
@@ -85,8 +86,8 @@ class _Api(FastAPI):
             for operation in operations.values():
                 operation["responses"].pop("422", None)  # FastAPI's own shape, which is not ours
                 operation["responses"] |= refusals("Error")
-                operation["security"] = KEY
         document["paths"] |= protocol_paths()
+        tell_of_keys(document["paths"])
         schemas = document["components"]["schemas"]
         for theirs in ("HTTPValidationError", "ValidationError"):
             schemas.pop(theirs, None)

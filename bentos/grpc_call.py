@@ -5,9 +5,10 @@ gRPC's interceptors are walked again for each call and cost more than a predicti
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -16,7 +17,8 @@ from google.protobuf.message import DecodeError
 
 from access.principal import ANYONE, Principal
 from bentos.admission import Admission, Needed
-from bentos.errors import MalformedRequestError, OverloadedError, describe, grpc_code
+from bentos.errors import MalformedRequestError, OverloadedError, describe, extra_headers, grpc_code
+from bentos.wire import CALLERS_ID, is_callers_id
 from bentos.worker import Worker
 from inference.errors import DeadlineExceededError, DrainingError
 from monitoring.identifiers import new_request_id
@@ -24,6 +26,8 @@ from monitoring.identifiers import new_request_id
 PROTOCOL: Final = "grpc"
 UNIT_KEY: Final = "x-fairmind-unit"
 _AUTHORIZATION: Final = "authorization"
+_CALLERS_ID: Final = CALLERS_ID.decode()
+_EXHAUSTED: Final = "RESOURCE_EXHAUSTED"
 _MAX_MESSAGE: Final = 500  # characters: a status travels percent-encoded in metadata of at most 8 KiB
 _access_log = logging.getLogger("fairmind.access")
 
@@ -39,8 +43,11 @@ class Door(Protocol):
         """Give the place of one prediction request back."""
         ...
 
-    def note(self, error: Exception, request_id: str) -> tuple[int, str, str]:
-        """Return HTTP status, code and message of an error, and log one that somebody has to look after."""
+    def note(self, error: Exception, named: str) -> tuple[int, str, str]:
+        """Return HTTP status, code and message of an error, and log one that somebody has to look after.
+
+        `named` is how the log names the request.
+        """
         ...
 
 
@@ -58,13 +65,25 @@ class Call:
     patience: float | None
     model: str = ""
     principal: Principal = ANYONE
+    _told: dict[str, Any] | None = None
 
     def metadata(self, name: str) -> str | None:
         """Return the caller's metadata of that name (lower case), None when it is not there."""
-        for key, value in self.context.invocation_metadata():
-            if key == name and type(value) is str:
-                return value
-        return None
+        if self._told is None:  # gRPC makes a new copy for whoever asks
+            self._told = dict(reversed(self.context.invocation_metadata()))
+        value = self._told.get(name)
+        return value if type(value) is str else None
+
+    def callers_id(self) -> str | None:
+        """Return the id that the caller gave the call in `x-request-id`, which comes back and stands in the log
+        beside ours; None without one that HTTP would take."""
+        given = self.metadata(_CALLERS_ID)
+        return given if given is not None and is_callers_id(given.encode()) else None
+
+    def with_callers_id(self, told: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """Return what is told in trailing metadata, and with it the caller's id of the call."""
+        callers_id = self.callers_id()
+        return tuple(told) if callers_id is None else (*told, (_CALLERS_ID, callers_id))
 
 
 Answer = Callable[[Any, Call], Awaitable[bytes]]
@@ -114,7 +133,7 @@ class Calls:
                         raise self._overloaded
                 answered = await answer(_parsed(parse, content), call)
             except Exception as error:
-                self._refuse(error, call)
+                await self._refuse(error, call, predicts=predicts)
                 return b""
             finally:
                 self._under_way -= 1
@@ -138,23 +157,38 @@ class Calls:
         if call.patience is not None and call.patience <= 0:
             raise DeadlineExceededError
 
-    def _refuse(self, error: Exception, call: Call) -> None:
+    async def _refuse(self, error: Exception, call: Call, *, predicts: bool) -> None:
         is_short = call.patience is not None and call.patience < self._seconds
         if isinstance(error, DrainingError) or (is_short and isinstance(error, DeadlineExceededError)):
             status, code, message = describe(error)  # as it was meant to be: nobody has to look after it
         else:
-            status, code, message = self._door.note(error, call.request_id)
+            callers_id = call.callers_id()
+            named = call.request_id if callers_id is None else f"{call.request_id} ({callers_id})"
+            status, code, message = self._door.note(error, named)
         name = grpc_code(status, code)
         self._metrics.request(call.model, PROTOCOL, name)
-        call.context.set_trailing_metadata((("x-fairmind-request-id", call.request_id),))
-        call.context.set_code(grpc.StatusCode[name])
-        call.context.set_details(message[:_MAX_MESSAGE])
-        if self._logs_access:
+        hints = _retry_hints(error, status) if name == _EXHAUSTED else ()
+        if self._logs_access and predicts:
             self._log_access(name, call)
+        told = call.with_callers_id((("x-fairmind-request-id", call.request_id), *hints))
+        # Not a code beside an empty answer: where there is an answer, be it empty, gRPC's clients retry nothing.
+        with contextlib.suppress(Exception):  # raised in any case, for the refusal or because the caller has gone
+            await call.context.abort(grpc.StatusCode[name], message[:_MAX_MESSAGE], told)
 
     def _log_access(self, code: str, call: Call) -> None:
         took = 1e3 * (time.perf_counter() - call.started)
         _access_log.info("gRPC ModelInfer %s %.1f ms request %s", code, took, call.request_id)
+
+
+def _retry_hints(error: Exception, status: int) -> tuple[tuple[str, str], ...]:
+    """Return when to call again, for people as HTTP says it and for gRPC's own retries as they read it.
+
+    Where a call fails because this worker is not ready, its caller should rather try another one, and at once.
+    """
+    seconds = dict(extra_headers(error, status)).get(b"retry-after")
+    if seconds is None:
+        return ()
+    return ("retry-after", seconds.decode()), ("grpc-retry-pushback-ms", str(1000 * int(seconds)))
 
 
 def _parsed(parse: Callable[[bytes], Any], content: bytes) -> Any:

@@ -184,7 +184,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC's 
         if call.principal.sees_variant:
             variant = answered.variants or ""
             told_of.append(("x-fairmind-variant", variant))
-        call.context.set_trailing_metadata(tuple(told_of))
+        call.context.set_trailing_metadata(call.with_callers_id(told_of))
         return self._answers.encode(
             answered.predictions,
             answered.signature,

@@ -59,13 +59,15 @@ def promote_rollout(
         raise RolloutConflictError(f"rollout '{rollout_id}' is over: {rollout.state}")
     reference = Reference(rollout.model, version=rollout.challenger_version)
     admit(registry, registry.find(reference), override=override, actor=actor, now=now)
-    rollouts.begin_promotion(control, rollout_id)
+    rollouts.begin_promotion(control, rollout_id, actor=actor, now=now)
     try:
         _promote(registry, reference, alias=CHAMPION, override=override, actor=actor, now=now)
     except RegistryError as error:
-        rollouts.withdraw_promotion(control, rollout_id, reason=f"its promotion failed: {error}")
+        rollouts.withdraw_promotion(
+            control, rollout_id, reason=f"its promotion failed: {error}", actor=actor, now=now
+        )
         raise
-    return rollouts.finish_promotion(control, rollout_id, now=now)
+    return rollouts.finish_promotion(control, rollout_id, actor=actor, now=now)
 
 
 def promote_version(

@@ -22,10 +22,6 @@ _TRUTH: Final[Schema] = {"type": "boolean"}
 _NOTHING_BUT: Final[Schema] = {"additionalProperties": False}
 
 
-KEY: Final[list[Schema]] = [{"key": []}, {}]
-"""A key, or none: on loopback, and where everybody is let in, requests need none."""
-
-
 def reference(name: str) -> Schema:
     """Return a reference to one of the schemas."""
     return {"$ref": f"#/components/schemas/{name}"}
@@ -235,7 +231,7 @@ def _operation(
     responses = refusals(error)
     if answer is not None:
         responses["200"] = {"description": "The answer.", "content": {media_type: {"schema": answer}}}
-    operation: Schema = {"summary": summary, "tags": [tag], "responses": responses, "security": KEY}
+    operation: Schema = {"summary": summary, "tags": [tag], "responses": responses}
     if body is not None:
         operation["requestBody"] = {"required": body_required, "content": {_JSON: {"schema": body}}}
     if parameters:

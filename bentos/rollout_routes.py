@@ -12,6 +12,7 @@ from bentos import promotions
 from bentos.companion import Companion
 from bentos.forwarding import PRINCIPAL_HEADER
 from rollout import rollouts
+from rollout.history import history
 from rollout.plan import Plan
 
 _NOBODY_SPECIAL = "api"
@@ -78,29 +79,32 @@ def rollout_routes(companion: Companion) -> APIRouter:
 
     @router.get("/{rollout_id}")
     def show_rollout(rollout_id: str) -> dict[str, Any]:
-        """Return one rollout."""
-        return rollouts.find(control, rollout_id).to_dict()
+        """Return one rollout, with what was done to it and by whom."""
+        found = rollouts.find(control, rollout_id).to_dict()
+        return found | {"history": [event.to_dict() for event in history(control, rollout_id)]}
 
     @router.post("/{rollout_id}/weight")
-    def set_weight(rollout_id: str, change: WeightChange) -> dict[str, Any]:
+    def set_weight(rollout_id: str, change: WeightChange, actor: Actor) -> dict[str, Any]:
         """Change the challenger's share of the units."""
-        return rollouts.set_weight(control, rollout_id, change.weight, now=datetime.now(UTC)).to_dict()
+        now = datetime.now(UTC)
+        return rollouts.set_weight(control, rollout_id, change.weight, actor=actor, now=now).to_dict()
 
     @router.post("/{rollout_id}/pause")
-    def pause(rollout_id: str, why: Reason | None = None) -> dict[str, Any]:
+    def pause(rollout_id: str, actor: Actor, why: Reason | None = None) -> dict[str, Any]:
         """Hold a rollout."""
-        return rollouts.pause(control, rollout_id, reason=why.reason if why else None).to_dict()
+        reason, now = why.reason if why else None, datetime.now(UTC)
+        return rollouts.pause(control, rollout_id, reason=reason, actor=actor, now=now).to_dict()
 
     @router.post("/{rollout_id}/resume")
-    def resume(rollout_id: str) -> dict[str, Any]:
+    def resume(rollout_id: str, actor: Actor) -> dict[str, Any]:
         """Let a paused rollout go on."""
-        return rollouts.resume(control, rollout_id).to_dict()
+        return rollouts.resume(control, rollout_id, actor=actor, now=datetime.now(UTC)).to_dict()
 
     @router.post("/{rollout_id}/abort")
-    def abort(rollout_id: str, why: Reason | None = None) -> dict[str, Any]:
+    def abort(rollout_id: str, actor: Actor, why: Reason | None = None) -> dict[str, Any]:
         """End a rollout; the champion serves every unit again."""
-        reason = why.reason if why else None
-        return rollouts.abort(control, rollout_id, reason=reason, now=datetime.now(UTC)).to_dict()
+        reason, now = why.reason if why else None, datetime.now(UTC)
+        return rollouts.abort(control, rollout_id, reason=reason, actor=actor, now=now).to_dict()
 
     @router.post("/{rollout_id}/promote")
     def promote(rollout_id: str, actor: Actor, request: PromotionRequest | None = None) -> dict[str, Any]:

@@ -34,13 +34,14 @@ class ServingSettings(BaseSettings):
     workers again."""
 
     tls_certificate: Path | None = None
-    """PEM file with the certificate chain of the gRPC port; with it and the key, gRPC is served with TLS."""
+    """PEM file with the server's certificate chain; with it and the key, HTTP and gRPC are served with TLS."""
 
     tls_key: Path | None = None
-    """PEM file with the certificate's private key."""
+    """PEM file with the certificate's private key, which is not encrypted."""
 
     tls_client_ca: Path | None = None
-    """PEM file with the authorities whose certificates clients must show; unset, clients need none."""
+    """PEM file with the authorities whose certificates clients must show, on both ports and for every route, probes
+    among them; unset, clients need none."""
 
     workers: int = Field(default=1, ge=1)
     """Serving processes that share the port."""
@@ -94,7 +95,7 @@ class ServingSettings(BaseSettings):
             return None
         if not (Path(path).is_file() and os.access(path, os.R_OK)):
             raise ValueError("there is no file of that name that can be read")
-        return path
+        return Path(path).absolute()
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:

@@ -35,6 +35,11 @@ CALLERS_ID: Final = b"x-request-id"
 _CALLERS_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
+def is_callers_id(given: bytes) -> bool:
+    """Return whether a text may stand in logs and headers as a caller's id of a request."""
+    return _CALLERS_ID.fullmatch(given) is not None
+
+
 class ClientGoneError(Exception):
     """The client closed the connection before its request was whole; there is nobody to answer."""
 
@@ -82,7 +87,7 @@ class Exchange:
         None without one, and where it is no text of 1 to 128 visible ASCII characters.
         """
         given = self.header(CALLERS_ID)
-        return given if given is not None and _CALLERS_ID.fullmatch(given) else None
+        return given if given is not None and is_callers_id(given) else None
 
     def check_method(self, allowed: str) -> None:
         """Raise MethodError when the request has another method."""

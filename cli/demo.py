@@ -28,6 +28,7 @@ _PEOPLE = 4_000
 _WORKERS = 2
 _MLFLOW_PORT = 5000
 _READY_SECONDS = 120.0
+_TLS = "FAIRMIND_BENTOS_TLS_"
 
 
 def register(root: typer.Typer) -> None:
@@ -67,6 +68,8 @@ def demo(
         with _step(f"serve with BentoML, {_WORKERS} workers, and open MLflow"):
             grpc_port = grpc_port or free_port(context.settings.serving.grpc_port)
             command, environment = serve_command(port=http_port, grpc_port=grpc_port, workers=_WORKERS)
+            # What follows asks over loopback, in the clear.
+            environment = {name: value for name, value in environment.items() if not name.startswith(_TLS)}
             server = stack.enter_context(running("the server", command, environment, logs / "server.log"))
             command, environment = _mlflow_command(context, mlflow_port)
             mlflow = stack.enter_context(running("MLflow", command, environment, logs / "mlflow.log"))
@@ -119,7 +122,7 @@ def _promote(context: Context, versions: list[TrainedVersion]) -> None:
     now = datetime.now(UTC)
     left_over = active_rollout(context.control, versions[0].name)
     if left_over is not None:
-        abort(context.control, left_over.id, reason="a new demo began", now=now)
+        abort(context.control, left_over.id, reason="a new demo began", actor=context.actor, now=now)
     for version, alias in zip(versions, ("champion", "challenger"), strict=True):
         promote_version(
             context.control,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from cli.failures import FAILED
 from cli.output import emit_json, results, table
+
+if TYPE_CHECKING:
+    import ssl
+
+    from bentos.settings import ServingSettings
 
 
 def register(root: typer.Typer) -> None:
@@ -27,7 +32,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
         "control database": lambda: context.control.url.render_as_string(hide_password=True),
         "prediction log": lambda: context.log.url.render_as_string(hide_password=True),
         "registry": lambda: f"{len(context.registry.names())} models at {context.tracking_uri}",
-        "server": lambda: _server(f"http://{context.settings.serving.host}:{context.settings.serving.port}"),
+        "server": lambda: _server(context.settings.serving),
     }
     found = []
     for name, check in checks.items():
@@ -50,14 +55,30 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
         raise typer.Exit(FAILED)
 
 
-def _server(url: str) -> str:
+def _server(serving: ServingSettings) -> str:
     import httpx
 
+    is_tls = serving.tls_certificate is not None
+    url = f"http{'s' if is_tls else ''}://{serving.host}:{serving.port}"
     try:
-        answer = httpx.get(f"{url}/readyz", timeout=2, trust_env=False)
-    except httpx.HTTPError:
+        answer = httpx.get(f"{url}/readyz", timeout=2, trust_env=False, verify=_whoever_it_is() if is_tls else True)
+    except httpx.ConnectError:
         raise ConnectionError(f"nothing answers at {url}; start it with `fairmind serve`") from None
+    except httpx.HTTPError:
+        if serving.tls_client_ca is not None:
+            return f"at {url}, for clients with a certificate only: whether it is ready, they have to ask"
+        raise ConnectionError(f"what listens at {url} does not answer; look at its log") from None
     problems = answer.json().get("problems", {})
     if problems:
         raise ConnectionError("; ".join(f"{name}: {problem}" for name, problem in problems.items()))
     return f"ready at {url}"
+
+
+def _whoever_it_is() -> ssl.SSLContext:
+    """Return what speaks TLS with anybody: the certificate is for the name that others know this machine by."""
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

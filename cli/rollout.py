@@ -68,11 +68,27 @@ def list_rollouts(as_json: Json = False) -> None:
 
 @app.command()
 def status(rollout_id: Id, as_json: Json = False) -> None:
-    """Show one rollout."""
+    """Show one rollout, with what was done to it, when and by whom."""
     from cli.context import open_context
+    from rollout.history import history
     from rollout.rollouts import find
 
-    _show([find(open_context().control, rollout_id)], as_json)
+    control = open_context().control
+    found, events = find(control, rollout_id), history(control, rollout_id)
+    if as_json:
+        emit_json(found.to_dict() | {"history": [event.to_dict() for event in events]})
+        return
+    _show([found], as_json=False)
+    shown = table("History", "at", "action", "by", "weight", "reason")
+    for event in events:
+        shown.add_row(
+            f"{event.at:%Y-%m-%d %H:%M:%S}",
+            event.action.replace("_", " "),
+            escape(event.actor),
+            f"{event.weight:.2%}",
+            escape(event.reason or "-"),
+        )
+    results.print(shown)
 
 
 @app.command()
@@ -83,7 +99,9 @@ def weight(
     from cli.context import open_context
     from rollout.rollouts import set_weight
 
-    _show([set_weight(open_context().control, rollout_id, weight, now=datetime.now(UTC))], as_json)
+    context = open_context()
+    changed = set_weight(context.control, rollout_id, weight, actor=context.actor, now=datetime.now(UTC))
+    _show([changed], as_json)
 
 
 @app.command()
@@ -92,7 +110,8 @@ def pause(rollout_id: Id, reason: Why = None, as_json: Json = False) -> None:
     from cli.context import open_context
     from rollout.rollouts import pause as pause_rollout
 
-    _show([pause_rollout(open_context().control, rollout_id, reason=reason)], as_json)
+    context, now = open_context(), datetime.now(UTC)
+    _show([pause_rollout(context.control, rollout_id, reason=reason, actor=context.actor, now=now)], as_json)
 
 
 @app.command()
@@ -101,7 +120,8 @@ def resume(rollout_id: Id, as_json: Json = False) -> None:
     from cli.context import open_context
     from rollout.rollouts import resume as resume_rollout
 
-    _show([resume_rollout(open_context().control, rollout_id)], as_json)
+    context = open_context()
+    _show([resume_rollout(context.control, rollout_id, actor=context.actor, now=datetime.now(UTC))], as_json)
 
 
 @app.command()
@@ -110,7 +130,8 @@ def abort(rollout_id: Id, reason: Why = None, as_json: Json = False) -> None:
     from cli.context import open_context
     from rollout.rollouts import abort as abort_rollout
 
-    _show([abort_rollout(open_context().control, rollout_id, reason=reason, now=datetime.now(UTC))], as_json)
+    context, now = open_context(), datetime.now(UTC)
+    _show([abort_rollout(context.control, rollout_id, reason=reason, actor=context.actor, now=now)], as_json)
 
 
 @app.command()

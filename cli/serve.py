@@ -65,6 +65,9 @@ def serve_command(
         "FAIRMIND_BENTOS_WORKERS": str(workers or serving.workers),
         "FAIRMIND_BENTOS_INSECURE": str(insecure).lower(),
     }
+    for name in ("tls_certificate", "tls_key", "tls_client_ca"):
+        if (file := getattr(serving, name)) is not None:  # named from here, and opened in another folder
+            environment[f"FAIRMIND_BENTOS_{name.upper()}"] = str(file)
     environment.setdefault("BENTOML_HOME", str(home.root / "bentoml"))
     root = Path(__file__).resolve().parent.parent
     # A module run by its name: the interpreter is the one we run in, whatever PATH says.

@@ -53,7 +53,7 @@ RELOADS: Final = "fairmind_model_reload"
 
 DEFINITIONS: Final = {
     REQUESTS: Definition(
-        Kind.COUNTER, "Requests answered, by protocol and HTTP status.", ("model", "protocol", "code")
+        Kind.COUNTER, "Requests answered, by protocol and HTTP status or gRPC code.", ("model", "protocol", "code")
     ),
     DURATION: Definition(
         Kind.HISTOGRAM,

@@ -1,4 +1,7 @@
-"""Rollouts in motion: started, re-weighted, paused, aborted, promoted; each change made once or not at all."""
+"""Rollouts in motion: started, re-weighted, paused, aborted, promoted; each change made once or not at all.
+
+Whoever changes one is its `actor`, an API key's id or a person's name, and stands in its history.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, select
 from sqlalchemy.exc import IntegrityError
 
 from database.engine import reading
@@ -16,6 +19,7 @@ from registry.reference import CHALLENGER, CHAMPION, Reference
 from registry.registry import Registry
 from registry.versions import ModelVersion
 from rollout.errors import RolloutConflictError, RolloutNotFoundError
+from rollout.history import Action, begin, change
 from rollout.plan import Plan, weight_to_bp
 from rollout.serving_store import new_salt, write_state
 from rollout.tables import ROLLOUT, SERVING_STATE
@@ -90,21 +94,20 @@ def start(
     with engine.begin() as connection:
         _check_champion_serves(connection, champion)
         try:
-            connection.execute(
-                insert(ROLLOUT),
+            begin(
+                connection,
                 {
                     "id": rollout_id,
                     "model": plan.model,
                     "state": "canary",
-                    "version": 1,
                     "champion_version": champion.version,
                     "challenger_version": challenger.version,
                     "weight_bp": weight_bp,
                     "salt": salt,
                     "plan": plan.model_dump(mode="json"),
                     "created_by": actor,
-                    "created_at": now,
                 },
+                now=now,
             )
         except IntegrityError as error:
             raise RolloutConflictError(
@@ -115,7 +118,7 @@ def start(
         return _rollout(_row(connection, rollout_id))
 
 
-def set_weight(engine: Engine, rollout_id: str, weight: float, *, now: datetime) -> Rollout:
+def set_weight(engine: Engine, rollout_id: str, weight: float, *, actor: str, now: datetime) -> Rollout:
     """Give the challenger another share of the units; assignments change as little as possible.
 
     Raises:
@@ -125,37 +128,47 @@ def set_weight(engine: Engine, rollout_id: str, weight: float, *, now: datetime)
     weight_bp = weight_to_bp(weight)
     with engine.begin() as connection:
         row = _active(connection, rollout_id, {"canary"})
-        _change(connection, row, weight_bp=weight_bp)
+        change(connection, row, Action.WEIGHT_CHANGED, actor=actor, now=now, weight_bp=weight_bp)
         write_state(connection, row.model, now, weight_bp=weight_bp)
         return _rollout(_row(connection, rollout_id))
 
 
-def pause(engine: Engine, rollout_id: str, *, reason: str | None) -> Rollout:
+def pause(engine: Engine, rollout_id: str, *, reason: str | None, actor: str, now: datetime) -> Rollout:
     """Hold the rollout: what is served stays as it is until it is resumed, aborted or promoted."""
     with engine.begin() as connection:
         row = _active(connection, rollout_id, {"canary"})
-        _change(connection, row, state="paused", reason=reason)
+        change(connection, row, Action.PAUSED, actor=actor, now=now, state="paused", reason=reason)
         return _rollout(_row(connection, rollout_id))
 
 
-def resume(engine: Engine, rollout_id: str) -> Rollout:
+def resume(engine: Engine, rollout_id: str, *, actor: str, now: datetime) -> Rollout:
     """Let a paused rollout go on."""
     with engine.begin() as connection:
         row = _active(connection, rollout_id, {"paused"})
-        _change(connection, row, state="canary", reason=None)
+        change(connection, row, Action.RESUMED, actor=actor, now=now, state="canary", reason=None)
         return _rollout(_row(connection, rollout_id))
 
 
-def abort(engine: Engine, rollout_id: str, *, reason: str | None, now: datetime) -> Rollout:
+def abort(engine: Engine, rollout_id: str, *, reason: str | None, actor: str, now: datetime) -> Rollout:
     """End the rollout: every unit is served by the champion again. Always allowed while it is active."""
     with engine.begin() as connection:
         row = _active(connection, rollout_id, {"canary", "paused"})
-        _change(connection, row, state="rolled_back", reason=reason, weight_bp=0, finished_at=now)
+        change(
+            connection,
+            row,
+            Action.ABORTED,
+            actor=actor,
+            now=now,
+            state="rolled_back",
+            reason=reason,
+            weight_bp=0,
+            finished_at=now,
+        )
         write_state(connection, row.model, now, weight_bp=0, rollout_id=None)
         return _rollout(_row(connection, rollout_id))
 
 
-def begin_promotion(engine: Engine, rollout_id: str) -> Rollout:
+def begin_promotion(engine: Engine, rollout_id: str, *, actor: str, now: datetime) -> Rollout:
     """Decide for the challenger: from now on the rollout can be finished, and not aborted.
 
     Decided before the alias moves, so that an abort comes before it or is refused. A promotion that was interrupted
@@ -164,24 +177,26 @@ def begin_promotion(engine: Engine, rollout_id: str) -> Rollout:
     with engine.begin() as connection:
         row = _active(connection, rollout_id, {"canary", "paused", "promoting"})
         if row.state != "promoting":
-            _change(connection, row, state="promoting")
+            change(connection, row, Action.PROMOTION_BEGUN, actor=actor, now=now, state="promoting")
         return _rollout(_row(connection, rollout_id))
 
 
-def withdraw_promotion(engine: Engine, rollout_id: str, *, reason: str) -> Rollout:
+def withdraw_promotion(engine: Engine, rollout_id: str, *, reason: str, actor: str, now: datetime) -> Rollout:
     """Hold the split, with the reason: the alias could not be moved."""
     with engine.begin() as connection:
         row = _active(connection, rollout_id, {"promoting"})
-        _change(connection, row, state="paused", reason=reason)
+        change(connection, row, Action.PROMOTION_WITHDRAWN, actor=actor, now=now, state="paused", reason=reason)
         return _rollout(_row(connection, rollout_id))
 
 
-def finish_promotion(engine: Engine, rollout_id: str, *, now: datetime) -> Rollout:
+def finish_promotion(engine: Engine, rollout_id: str, *, actor: str, now: datetime) -> Rollout:
     """End the rollout with the challenger as the champion; the alias has been moved before."""
     with engine.begin() as connection:
         row = _active(connection, rollout_id, {"promoting"})
         # A reason it was paused for is none it was promoted for.
-        _change(connection, row, state="promoted", reason=None, finished_at=now)
+        change(
+            connection, row, Action.PROMOTED, actor=actor, now=now, state="promoted", reason=None, finished_at=now
+        )
         state = connection.execute(select(SERVING_STATE).where(SERVING_STATE.c.model == row.model)).one()
         write_state(
             connection,
@@ -248,17 +263,6 @@ def _active(connection: Connection, rollout_id: str, states: set[str]) -> Row[An
             f"rollout '{rollout_id}' is {row.state}; this needs it to be {' or '.join(sorted(states))}"
         )
     return row
-
-
-def _change(connection: Connection, row: Row[Any], **values: Any) -> None:
-    """Compare and swap: change the row only if nobody did since it was read."""
-    changed = connection.execute(
-        update(ROLLOUT)
-        .where(ROLLOUT.c.id == row.id, ROLLOUT.c.version == row.version)
-        .values(**values, version=row.version + 1)
-    )
-    if changed.rowcount != 1:
-        raise RolloutConflictError(f"rollout '{row.id}' was changed by somebody else; look again and repeat")
 
 
 def _rollout(row: Row[Any]) -> Rollout:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from database.engine import insert_or_ignore, reading
 from registry.reference import CHALLENGER, CHAMPION
 from registry.versions import ModelVersion
+from rollout.errors import RolloutConflictError
+from rollout.history import Action, change
 from rollout.serving_state import ServedVersion, ServingState
 from rollout.tables import DEPLOYMENT_SALT, ROLLOUT, SERVING_STATE
+
+_FOLLOWER: Final = "companion"
+"""Who pauses a rollout when nobody asked for it."""
 
 
 def serving_states(engine: Engine) -> dict[str, ServingState]:
@@ -58,7 +64,7 @@ def follow_aliases(
                 continue
             if row is not None and row.rollout_id is not None:
                 if champion is None or row.champion_version != champion.version:
-                    _pause_for_moved_alias(connection, row.rollout_id)
+                    _pause_for_moved_alias(connection, row.rollout_id, now)
                 continue
             challenger = challengers.get(name) if champion is not None else None
             if challenger is not None and champion is not None and challenger.version == champion.version:
@@ -95,16 +101,13 @@ def new_salt() -> str:
     return secrets.token_hex(8)
 
 
-def _pause_for_moved_alias(connection: Connection, rollout_id: str) -> None:
-    connection.execute(
-        update(ROLLOUT)
-        .where(ROLLOUT.c.id == rollout_id, ROLLOUT.c.state == "canary")
-        .values(
-            state="paused",
-            version=ROLLOUT.c.version + 1,
-            reason="the alias 'champion' was moved by hand; what is served did not change",
-        )
-    )
+def _pause_for_moved_alias(connection: Connection, rollout_id: str, now: datetime) -> None:
+    row = connection.execute(select(ROLLOUT).where(ROLLOUT.c.id == rollout_id, ROLLOUT.c.state == "canary")).first()
+    if row is None:
+        return
+    reason = "the alias 'champion' was moved by hand; what is served did not change"
+    with contextlib.suppress(RolloutConflictError):  # somebody decides at this moment: the next look sees what
+        change(connection, row, Action.PAUSED, actor=_FOLLOWER, now=now, state="paused", reason=reason)
 
 
 def _state(row: Row[Any]) -> ServingState:

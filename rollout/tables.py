@@ -52,6 +52,20 @@ ROLLOUT = Table(
     ),
 )
 
+ROLLOUT_EVENT = Table(
+    "rollout_event",
+    METADATA,
+    Column("rollout_id", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("action", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("weight_bp", Integer, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("reason", String),
+)
+"""What was done to each rollout and by whom; `number` is the rollout's version after it."""
+
 DEPLOYMENT_SALT = Table(
     "deployment_salt",
     METADATA,

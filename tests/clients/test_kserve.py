@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.clients.conftest import Drive, Server
+from tests.clients.interface import client_fields, our_fields
 
 pytestmark = pytest.mark.clients
 
@@ -47,3 +48,11 @@ def test_the_first_protocol_predicts_and_refuses(found: Any, server: Server) -> 
     assert found["v1"]["answer"] == {"predictions": server.expected(50)[0]}
     status, text = found["v1"]["refused"]
     assert (status, "is missing" in text) == ("400", True)
+
+
+def test_our_interface_has_every_field_of_the_client_but_where_it_and_triton_differ(found: Any) -> None:
+    theirs, ours = client_fields(found["interface"]), our_fields()
+    differing = {name for name, fields in theirs.items() if not fields.items() <= ours[name].items()}
+    assert differing == {"RepositoryModelLoadRequest", "RepositoryModelUnloadRequest"}
+    for name in differing:  # on the wire, the same text in the same field
+        assert theirs[name]["model_name"] == ours[name]["repository_name"]

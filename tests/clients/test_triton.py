@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.clients.conftest import COLUMNS, MODEL, Drive, Server
+from tests.clients.interface import client_fields, our_fields
 
 pytestmark = pytest.mark.clients
 
@@ -74,3 +75,12 @@ def test_what_is_refused_says_why(found: Any) -> None:
 
 def test_rows_may_say_their_unit(over: Any) -> None:
     assert over["units"]["version"] == "1"  # nothing is split here: it is taken off, and not refused
+
+
+def test_our_interface_is_that_of_the_client_but_for_the_answers_that_it_has_empty(found: Any) -> None:
+    theirs, ours = client_fields(found["interface"]), our_fields()
+    assert {name for name, fields in ours.items() if theirs[name] != fields} == {
+        "RepositoryModelLoadResponse",
+        "RepositoryModelUnloadResponse",
+    }
+    assert theirs["RepositoryModelLoadResponse"] == theirs["RepositoryModelUnloadResponse"] == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sys
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
+from kserve.protocol.grpc import grpc_predict_v2_pb2
 
 ASKED = json.load(sys.stdin)
 MODEL, COLUMNS, ROWS = ASKED["model"], ASKED["columns"], ASKED["rows"]
@@ -102,7 +104,8 @@ async def grpc() -> dict[str, Any]:
 async def main() -> dict[str, Any]:
     """Return what all clients got."""
     report = {"v2": await v2(), "v1": await v1()}
-    return report | {"grpc": await grpc()}
+    interface = base64.b64encode(grpc_predict_v2_pb2.DESCRIPTOR.serialized_pb).decode()
+    return report | {"grpc": await grpc(), "interface": interface}
 
 
 sys.stdout.write(json.dumps(asyncio.run(main())) + "\n")

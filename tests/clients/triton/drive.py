@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sys
 from typing import Any
@@ -12,6 +13,7 @@ import tritonclient.grpc as over_grpc
 import tritonclient.grpc.aio as over_grpc_async
 import tritonclient.http as over_http
 import tritonclient.http.aio as over_http_async
+from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 ASKED = json.load(sys.stdin)
@@ -152,4 +154,5 @@ async def grpc_async() -> dict[str, Any]:
 
 report: dict[str, Any] = {"http": http(), "http async": asyncio.run(http_async())}
 report |= {"grpc": grpc(), "grpc async": asyncio.run(grpc_async())}
+report["interface"] = base64.b64encode(service_pb2.DESCRIPTOR.serialized_pb).decode()
 sys.stdout.write(json.dumps(report) + "\n")

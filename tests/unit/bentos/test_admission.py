@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from access.key_file import FiledKey, as_bytes, replace_file
-from access.scopes import Scope
 from access.tokens import Token, new_token
 from bentos.admission import OPEN, needed_for
 from bentos.worker import Worker
 from monitoring.metrics import REQUESTS
+from tests.unit.bentos.keys import write
 
 PREDICT, METADATA, READ = {"predict"}, {"read", "predict"}, {"read"}
 
@@ -87,14 +86,6 @@ def test_every_route_needs_what_the_table_says(method: str, path: str, needed: s
 def test_nothing_that_may_change_something_is_open_by_accident(method: str, rest: str) -> None:
     if "health" not in rest and rest not in {"livez", "readyz", "ping"}:
         assert needed_for(method, f"/{rest}") != OPEN
-
-
-def write(service: Any, *given: tuple[Token, list[str]], rate: float | None = None) -> None:
-    keys = [
-        FiledKey(id=token.id, hash=token.hash.hex(), scopes=tuple(map(Scope, scopes)), requests_per_second=rate)
-        for token, scopes in given
-    ]
-    replace_file(service.keys_file, as_bytes(keys))
 
 
 def bearer(token: Token, **more: str) -> dict[str, str]:

@@ -4,44 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bentos.companion import Companion
 from bentos.protocol_openapi import protocol_paths
 from registry.versions import DIGEST_TAG
-from rollout.serving_store import follow_aliases, serving_epochs, serving_states
+from rollout.serving_store import follow_aliases, serving_epochs
 from tests.fakes.registry import FakeRegistry
+from tests.unit.bentos.api_answers import PLAN, Api, refused, start
 
-Api = Callable[..., httpx.Response]
-PLAN: dict[str, Any] = {"model": "credit", "steps": [{"weight": 0.2}]}
 JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(autouse=True)
 def served(companion: Companion, registry: FakeRegistry) -> None:
     follow_aliases(companion.control, registry.aliased(), datetime.now(UTC), seen=serving_epochs(companion.control))
-
-
-def refused(response: httpx.Response) -> tuple[int, str, str]:
-    assert set(response.json()) == {"error"}, response.text
-    error = response.json()["error"]
-    assert set(error) == {"code", "message", "request_id"}
-    assert error["request_id"]
-    return response.status_code, error["code"], error["message"]
-
-
-def start(api: Api, **changes: Any) -> dict[str, Any]:
-    response = api("POST", "/api/v1/rollouts", json=PLAN | changes)
-    assert response.status_code == 201, response.text
-    rollout: dict[str, Any] = response.json()
-    return rollout
 
 
 def metrics(api: Api) -> dict[tuple[str, ...], float]:
@@ -99,15 +81,7 @@ def test_a_registry_that_is_away_is_503_and_says_when_to_retry(api: Api, registr
         assert int(response.headers["retry-after"]) >= 1
 
 
-# ---- rollouts ----
-
-
-def test_the_actor_of_a_decision_is_the_key_that_the_front_door_checked(api: Api, registry: FakeRegistry) -> None:
-    sent = {"X-Fairmind-Principal": "0123456789ab"}
-    rollout = api("POST", "/api/v1/rollouts", json=PLAN, headers=sent).json()
-    assert rollout["created_by"] == "0123456789ab"
-    assert api("POST", f"/api/v1/rollouts/{rollout['id']}/promote", headers=sent).status_code == 200
-    assert registry.versions("credit")[1].tags["fairmind.promoted.by"] == "0123456789ab"
+# ---- rollouts: what is wrong with a request (the rest is in test_rollout_routes.py) ----
 
 
 def test_the_document_says_how_a_key_is_sent_and_nothing_of_what_the_front_door_adds(api: Api) -> None:
@@ -115,76 +89,6 @@ def test_the_document_says_how_a_key_is_sent_and_nothing_of_what_the_front_door_
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     assert document["paths"]["/api/v1/rollouts"]["post"]["security"] == [{"key": []}, {}]
     assert "rincipal" not in str(document)
-
-
-def test_a_rollout_goes_from_start_to_abort(api: Api, companion: Companion) -> None:
-    rollout = start(api)
-    path = f"/api/v1/rollouts/{rollout['id']}"
-    assert (rollout["state"], rollout["weight"], rollout["created_by"]) == ("canary", 0.2, "api")
-    assert api("GET", path).json() == rollout
-    assert api("GET", "/api/v1/rollouts").json() == {"rollouts": [rollout]}
-    assert api("POST", f"{path}/weight", json={"weight": 0.3}).json()["weight"] == 0.3
-    assert serving_states(companion.control)["credit"].weight_bp == 3_000
-    paused = api("POST", f"{path}/pause", json={"reason": "complaints"}).json()
-    assert (paused["state"], paused["reason"]) == ("paused", "complaints")
-    assert api("POST", f"{path}/resume").json()["state"] == "canary"
-    assert api("POST", f"{path}/pause").json()["reason"] is None
-    ended = api("POST", f"{path}/abort", json={"reason": "enough"}).json()
-    assert (ended["state"], ended["reason"], bool(ended["finished_at"])) == ("rolled_back", "enough", True)
-
-
-def test_a_promoted_rollout_moves_the_alias(api: Api, companion: Companion, registry: FakeRegistry) -> None:
-    rollout = start(api)
-    ended = api("POST", f"/api/v1/rollouts/{rollout['id']}/promote").json()
-    assert ended["state"] == "promoted"
-    assert {version.version: set(version.aliases) for version in registry.aliased()} == {
-        "1": {"previous_champion"},
-        "2": {"champion"},
-    }
-    assert serving_states(companion.control)["credit"].champion.version == "2"
-
-
-def test_a_gate_refuses_a_start_and_a_promotion_with_409_unless_it_is_overridden(
-    api: Api, registry: FakeRegistry
-) -> None:
-    plan = PLAN | {"challenger": "3"}
-    assert refused(api("POST", "/api/v1/rollouts", json=plan))[:2] == (409, "gate_refused")
-    started = api("POST", "/api/v1/rollouts?override=a%20pilot", json=plan)
-    assert started.status_code == 201
-    path = f"/api/v1/rollouts/{started.json()['id']}/promote"
-    status, code, message = refused(api("POST", path))
-    assert (status, code) == (409, "gate_refused")
-    assert "equalized_odds_difference on SEX is 0.1700" in message
-    assert refused(api("POST", path, json={"override": ""}))[:2] == (422, "invalid_request")
-    assert api("POST", path, json={"override": "agreed with the board"}).json()["state"] == "promoted"
-    (champion,) = [version for version in registry.aliased() if "champion" in version.aliases]
-    assert champion.tags["fairmind.override.reason"] == "agreed with the board"
-
-
-CONFLICTS: dict[str, dict[str, Any] | None] = {
-    "weight": {"weight": 0.1},
-    "pause": None,
-    "resume": None,
-    "abort": None,
-    "promote": None,
-}
-
-
-@pytest.mark.parametrize("action", CONFLICTS)
-def test_what_a_rollout_cannot_do_now_is_409_and_an_unknown_one_404(api: Api, action: str) -> None:
-    path = f"/api/v1/rollouts/{start(api)['id']}"
-    api("POST", f"{path}/abort")
-    assert refused(api("POST", f"{path}/{action}", json=CONFLICTS[action]))[:2] == (409, "rollout_conflict")
-    unknown = api("POST", f"/api/v1/rollouts/r-nope/{action}", json=CONFLICTS[action])
-    assert refused(unknown)[:2] == (404, "rollout_not_found")
-
-
-def test_a_second_rollout_is_409_and_an_unknown_one_404(api: Api) -> None:
-    start(api)
-    assert refused(api("POST", "/api/v1/rollouts", json=PLAN))[:2] == (409, "rollout_conflict")
-    assert refused(api("GET", "/api/v1/rollouts/r-nope"))[:2] == (404, "rollout_not_found")
-    unknown = api("POST", "/api/v1/rollouts", json=PLAN | {"model": "nope"})
-    assert refused(unknown)[:2] == (404, "model_not_found")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pool
 
 from bentos.grpc_messages import DESCRIPTOR_FILE, POOL, SERVICE, message_type
 
-# Field numbers of kserve/open-inference-protocol and, for the repository, of Triton's protocol.
+# Field numbers of open-inference/open-inference-protocol and, for the repository, of Triton's and KServe's.
 PUBLISHED = {
     "ServerLiveResponse": {"live": 1},
     "ServerReadyResponse": {"ready": 1},
@@ -70,11 +70,14 @@ PUBLISHED = {
         "fp64_contents": 7,
         "bytes_contents": 8,
     },
+    "ModelRepositoryParameter": {"bool_param": 1, "int64_param": 2, "string_param": 3, "bytes_param": 4},
     "RepositoryIndexRequest": {"repository_name": 1, "ready": 2},
     "RepositoryIndexResponse.ModelIndex": {"name": 1, "version": 2, "state": 3, "reason": 4},
     "RepositoryIndexResponse": {"models": 1},
     "RepositoryModelLoadRequest": {"repository_name": 1, "model_name": 2, "parameters": 3},
     "RepositoryModelUnloadRequest": {"repository_name": 1, "model_name": 2, "parameters": 3},
+    "RepositoryModelLoadResponse": {"model_name": 1, "isLoaded": 2},
+    "RepositoryModelUnloadResponse": {"model_name": 1, "isUnloaded": 2},
 }
 
 
@@ -90,6 +93,15 @@ def test_the_compiled_interface_is_what_the_file_says(tmp_path: Path) -> None:
 def test_names_and_numbers_are_the_published_ones(message: str) -> None:
     fields = message_type(message).DESCRIPTOR.fields_by_name
     assert {name: field.number for name, field in fields.items()} == PUBLISHED[message]
+
+
+def test_no_message_is_without_its_published_numbers() -> None:
+    (file,) = {message_type("ModelInferRequest").DESCRIPTOR.file}
+    found = set()
+    for name, message in file.message_types_by_name.items():
+        nested = [f"{name}.{one.name}" for one in message.nested_types if not one.GetOptions().map_entry]
+        found |= {name, *nested} if message.fields else set(nested)
+    assert found == set(PUBLISHED)
 
 
 def test_every_method_takes_and_gives_the_messages_that_bear_its_name() -> None:

@@ -164,7 +164,7 @@ def test_a_promotion_cut_off_after_the_alias_moved_is_finished_by_repeating_it(
     control: Engine, registry: FakeRegistry
 ) -> None:
     rollout = start(control, registry, "2")
-    rollouts.begin_promotion(control, rollout.id)
+    rollouts.begin_promotion(control, rollout.id, actor="ada", now=NOW)
     registry.set_alias("credit", "champion", "2")
     follow(control, registry, NOW)
     assert rollouts.find(control, rollout.id).state == "promoting"
@@ -195,7 +195,7 @@ def test_a_registry_that_fails_while_the_alias_moves_holds_the_rollout_and_chang
 
 def test_a_rollout_that_is_over_or_unknown_is_not_promoted(control: Engine, registry: FakeRegistry) -> None:
     rollout = start(control, registry, "2")
-    rollouts.abort(control, rollout.id, reason=None, now=NOW)
+    rollouts.abort(control, rollout.id, reason=None, actor="ada", now=NOW)
     with pytest.raises(RolloutConflictError, match="is over: rolled_back"):
         finish(control, registry, rollout)
     assert aliases(registry)["champion"] == "1"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.server
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from click.testing import Result
 
 from cli.children import free_port
 from tests.fakes.registry import FakeRegistry
+from tests.unit.bentos.certificates import Certificates, make_certificates
 
 Command = Callable[..., Result]
 
@@ -46,6 +49,34 @@ def server(monkeypatch: pytest.MonkeyPatch, home: object) -> Iterator[type[_Serv
         thread.join()
 
 
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return make_certificates(tmp_path)
+
+
+@pytest.fixture
+def secure(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, home: object, request: pytest.FixtureRequest
+) -> Iterator[None]:
+    """The same front door over TLS; with the parameter, for clients with a certificate only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.server, certificates.server_key)
+    monkeypatch.setenv("FAIRMIND_BENTOS_TLS_CERTIFICATE", str(certificates.server))
+    monkeypatch.setenv("FAIRMIND_BENTOS_TLS_KEY", str(certificates.server_key))
+    if request.param:
+        context.load_verify_locations(certificates.authority)
+        context.verify_mode = ssl.CERT_REQUIRED
+        monkeypatch.setenv("FAIRMIND_BENTOS_TLS_CLIENT_CA", str(certificates.authority))
+    with http.server.HTTPServer(("127.0.0.1", 0), _Server) as listening:
+        listening.socket = context.wrap_socket(listening.socket, server_side=True)
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        monkeypatch.setenv("FAIRMIND_BENTOS_PORT", str(listening.server_port))
+        yield
+        listening.shutdown()
+        thread.join()
+
+
 def checks(result: Result) -> dict[str, dict[str, Any]]:
     return {check["check"]: check for check in json.loads(result.stdout)["checks"]}
 
@@ -58,6 +89,16 @@ def test_all_is_well(fairmind: Command, server: type[_Server]) -> None:
     assert all(check["ok"] for check in found.values())
     assert found["registry"]["detail"].startswith("1 models at sqlite:///")
     assert fairmind("doctor").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("secure", "words"),
+    [(False, "ready at https://"), (True, "for clients with a certificate only")],
+    indirect=["secure"],
+)
+def test_a_server_with_tls_is_asked_over_it(fairmind: Command, secure: None, words: str) -> None:
+    result = fairmind("doctor", "--json")
+    assert (result.exit_code, words in checks(result)["server"]["detail"]) == (0, True)
 
 
 def test_a_server_that_is_away_is_told_with_the_remedy(fairmind: Command, monkeypatch: pytest.MonkeyPatch) -> None:

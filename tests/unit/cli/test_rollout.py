@@ -40,12 +40,17 @@ def test_a_rollout_goes_from_start_to_abort(answer: Answer, plan: str, deploymen
     rollout = answer(["rollout", "start", plan])
     name = rollout["id"]
     assert (rollout["state"], rollout["weight"], rollout["created_by"]) == ("canary", 0.2, deployment.actor)
-    assert answer(["rollout", "status", name]) == rollout
+    shown = answer(["rollout", "status", name])
+    assert [(event["action"], event["actor"]) for event in shown.pop("history")] == [("started", deployment.actor)]
+    assert shown == rollout
     assert answer(["rollout", "weight", name, "0.35"])["weight"] == 0.35
     assert serving_states(deployment.control)["credit"].weight_bp == 3_500
     assert answer(["rollout", "pause", name, "--reason", "complaints"])["reason"] == "complaints"
     assert answer(["rollout", "resume", name])["state"] == "canary"
     assert answer(["rollout", "abort", name, "--reason", "enough"])["state"] == "rolled_back"
+    history = answer(["rollout", "status", name])["history"]
+    assert [event["action"] for event in history] == ["started", "weight_changed", "paused", "resumed", "aborted"]
+    assert {event["actor"] for event in history} == {deployment.actor}
     assert [one["id"] for one in answer(["rollout", "list"])["rollouts"]] == [name]
 
 
@@ -55,13 +60,16 @@ def test_a_promoted_rollout_moves_the_alias(answer: Answer, started: str, regist
     assert champion.version == "2"
 
 
-def test_people_read_a_table(fairmind: Command, started: str) -> None:
+def test_people_read_a_table(fairmind: Command, started: str, deployment: Context) -> None:
     for command in (["list"], ["status", started], ["weight", started, "0.25"]):
         result = fairmind("rollout", *command)
         assert result.exit_code == 0
         for word in (started, "credit", "canary"):
             assert word in result.output
     assert "25.00%" in fairmind("rollout", "list").output
+    shown = fairmind("rollout", "status", started).output
+    for word in ("History", "weight changed", deployment.actor):
+        assert word in shown
 
 
 @pytest.mark.parametrize("reason", ["see [/ticket]", "[bold]loud[/bold]", "[red"])

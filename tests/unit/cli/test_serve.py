@@ -50,6 +50,16 @@ def test_the_home_is_passed_on_as_an_absolute_path(home: Path) -> None:
     assert environment["BENTOML_HOME"].startswith(str(home.resolve()))
 
 
+def test_the_files_of_tls_are_passed_on_as_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("certificate", "key"):
+        (tmp_path / name).touch()
+        monkeypatch.setenv(f"FAIRMIND_BENTOS_TLS_{name.upper()}", name)
+    _, environment = serve_command()
+    assert environment["FAIRMIND_BENTOS_TLS_CERTIFICATE"] == str(tmp_path / "certificate")
+    assert environment["FAIRMIND_BENTOS_TLS_KEY"] == str(tmp_path / "key")
+    assert "FAIRMIND_BENTOS_TLS_CLIENT_CA" not in environment
+
+
 def test_options_win_over_the_environment_which_wins_over_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAIRMIND_BENTOS_PORT", "4000")
     monkeypatch.setenv("FAIRMIND_BENTOS_WORKERS", "3")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine
 
 from database.engine import reading
 from registry.errors import GateRefusedError, ModelNotFoundError, RegistryUnavailableError
@@ -22,7 +22,6 @@ from rollout.plan import Plan
 from rollout.rollouts import Rollout
 from rollout.serving_state import ServingState
 from rollout.serving_store import follow_aliases, serving_epochs, serving_states
-from rollout.tables import ROLLOUT
 from tests.fakes.registry import FakeRegistry
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -54,8 +53,8 @@ Start = Callable[..., Rollout]
 
 def promote(engine: Engine, rollout_id: str, now: datetime = NOW) -> Rollout:
     """What a promotion does here before and after the alias is moved."""
-    rollouts.begin_promotion(engine, rollout_id)
-    return rollouts.finish_promotion(engine, rollout_id, now=now)
+    rollouts.begin_promotion(engine, rollout_id, actor="ada", now=NOW)
+    return rollouts.finish_promotion(engine, rollout_id, actor="ada", now=now)
 
 
 def race(contender: Callable[[int], object]) -> list[object]:
@@ -106,9 +105,9 @@ def test_each_rollout_randomises_anew_and_keeps_its_salt_while_the_weight_moves(
     for _ in range(3):
         rollout = start()
         salts.append(served(engine).salt)
-        rollouts.set_weight(engine, rollout.id, 0.3, now=NOW)
+        rollouts.set_weight(engine, rollout.id, 0.3, actor="ada", now=NOW)
         assert served(engine).salt == salts[-1]
-        rollouts.abort(engine, rollout.id, reason=None, now=NOW)
+        rollouts.abort(engine, rollout.id, reason=None, actor="ada", now=NOW)
     assert len(set(salts)) == 4
 
 
@@ -119,7 +118,7 @@ def test_a_model_has_one_active_rollout(engine: Engine, start: Start) -> None:
         start(challenger="3")
     assert served(engine) == before
     assert [rollout.id for rollout in rollouts.rollouts(engine)] == [first.id]
-    rollouts.abort(engine, first.id, reason=None, now=NOW)
+    rollouts.abort(engine, first.id, reason=None, actor="ada", now=NOW)
     assert start(challenger="3").state == "canary"
 
 
@@ -163,7 +162,7 @@ def test_a_challenger_that_a_gate_refuses_is_started_by_an_override_only_which_i
     assert serving_states(engine) == {}
     begun = rollouts.start(engine, refused, registry, actor="ada", now=NOW, override="agreed")
     assert registry.find(Reference("credit", version="4")).tags["fairmind.override.reason"] == "agreed"
-    rollouts.abort(engine, begun.id, reason=None, now=NOW)
+    rollouts.abort(engine, begun.id, reason=None, actor="ada", now=NOW)
     assert rollouts.start(engine, refused, registry, actor="bob", now=NOW).challenger_version == "4"
 
 
@@ -180,13 +179,13 @@ def test_a_registry_that_is_away_starts_nothing_and_stops_nothing(
     registry.away = True
     with pytest.raises(RegistryUnavailableError):
         start()
-    assert rollouts.abort(engine, rollout.id, reason=None, now=NOW).state == "rolled_back"
+    assert rollouts.abort(engine, rollout.id, reason=None, actor="ada", now=NOW).state == "rolled_back"
 
 
 def test_a_weight_is_set_and_followed_and_counted(engine: Engine, start: Start) -> None:
     rollout = start(weight=0.1)
     epoch = served(engine).epoch
-    changed = rollouts.set_weight(engine, rollout.id, 0.25, now=NOW)
+    changed = rollouts.set_weight(engine, rollout.id, 0.25, actor="ada", now=NOW)
     assert (changed.weight, changed.version) == (0.25, 2)
     assert (served(engine).weight_bp, served(engine).epoch) == (2_500, epoch + 1)
 
@@ -196,7 +195,7 @@ def test_a_weight_outside_zero_to_one_half_changes_nothing(engine: Engine, start
     rollout = start()
     before = served(engine)
     with pytest.raises(InvalidPlanError):
-        rollouts.set_weight(engine, rollout.id, weight, now=NOW)
+        rollouts.set_weight(engine, rollout.id, weight, actor="ada", now=NOW)
     assert served(engine) == before
     assert rollouts.find(engine, rollout.id) == rollout
 
@@ -206,22 +205,22 @@ def test_a_pause_leaves_what_is_served_and_refuses_a_weight_until_it_is_resumed(
 ) -> None:
     rollout = start()
     before = served(engine)
-    paused = rollouts.pause(engine, rollout.id, reason="complaints")
+    paused = rollouts.pause(engine, rollout.id, reason="complaints", actor="ada", now=NOW)
     assert (paused.state, paused.reason) == ("paused", "complaints")
     assert served(engine) == before
     with pytest.raises(RolloutConflictError, match="is paused; this needs it to be canary"):
-        rollouts.set_weight(engine, rollout.id, 0.2, now=NOW)
-    resumed = rollouts.resume(engine, rollout.id)
+        rollouts.set_weight(engine, rollout.id, 0.2, actor="ada", now=NOW)
+    resumed = rollouts.resume(engine, rollout.id, actor="ada", now=NOW)
     assert (resumed.state, resumed.reason) == ("canary", None)
-    assert rollouts.set_weight(engine, rollout.id, 0.2, now=NOW).weight == 0.2
+    assert rollouts.set_weight(engine, rollout.id, 0.2, actor="ada", now=NOW).weight == 0.2
 
 
 @pytest.mark.parametrize("is_paused", [False, True])
 def test_an_abort_gives_every_unit_to_the_champion(engine: Engine, start: Start, is_paused: bool) -> None:
     rollout = start()
     if is_paused:
-        rollouts.pause(engine, rollout.id, reason=None)
-    ended = rollouts.abort(engine, rollout.id, reason="bad numbers", now=LATER)
+        rollouts.pause(engine, rollout.id, reason=None, actor="ada", now=NOW)
+    ended = rollouts.abort(engine, rollout.id, reason="bad numbers", actor="ada", now=LATER)
     assert (ended.state, ended.reason, ended.weight) == ("rolled_back", "bad numbers", 0.0)
     assert ended.finished_at == LATER
     state = served(engine)
@@ -235,9 +234,9 @@ def test_a_promoted_challenger_is_the_champion_with_nobody_beside_it(
     rollout = start()
     epoch = served(engine).epoch
     if is_paused:
-        rollouts.pause(engine, rollout.id, reason="the alias was moved")
-    rollouts.begin_promotion(engine, rollout.id)
-    ended = rollouts.finish_promotion(engine, rollout.id, now=LATER)
+        rollouts.pause(engine, rollout.id, reason="the alias was moved", actor="ada", now=NOW)
+    rollouts.begin_promotion(engine, rollout.id, actor="ada", now=NOW)
+    ended = rollouts.finish_promotion(engine, rollout.id, actor="ada", now=LATER)
     assert (ended.state, ended.finished_at, ended.reason) == ("promoted", LATER, None)
     state = served(engine)
     assert (state.champion.version, state.champion.digest, state.challenger) == ("2", "sha256:2", None)
@@ -249,25 +248,25 @@ def test_a_rollout_that_was_decided_for_is_finished_or_withdrawn_and_not_aborted
 ) -> None:
     rollout = start()
     before = served(engine)
-    assert rollouts.begin_promotion(engine, rollout.id).state == "promoting"
-    assert rollouts.begin_promotion(engine, rollout.id).state == "promoting"
+    assert rollouts.begin_promotion(engine, rollout.id, actor="ada", now=NOW).state == "promoting"
+    assert rollouts.begin_promotion(engine, rollout.id, actor="ada", now=NOW).state == "promoting"
     assert served(engine) == before
     for change in ("abort", "pause", "resume", "weight"):
         with pytest.raises(RolloutConflictError, match="is promoting"):
             CHANGES[change](engine, rollout.id)
-    held = rollouts.withdraw_promotion(engine, rollout.id, reason="the registry was away")
+    held = rollouts.withdraw_promotion(engine, rollout.id, reason="the registry was away", actor="ada", now=NOW)
     assert (held.state, held.reason) == ("paused", "the registry was away")
     assert served(engine) == before
     with pytest.raises(RolloutConflictError, match="needs it to be promoting"):
-        rollouts.finish_promotion(engine, rollout.id, now=NOW)
+        rollouts.finish_promotion(engine, rollout.id, actor="ada", now=NOW)
     assert CHANGES["abort"](engine, rollout.id).state == "rolled_back"
 
 
 CHANGES: dict[str, Callable[[Engine, str], Rollout]] = {
-    "weight": lambda engine, name: rollouts.set_weight(engine, name, 0.2, now=NOW),
-    "pause": lambda engine, name: rollouts.pause(engine, name, reason=None),
-    "resume": rollouts.resume,
-    "abort": lambda engine, name: rollouts.abort(engine, name, reason=None, now=NOW),
+    "weight": lambda engine, name: rollouts.set_weight(engine, name, 0.2, actor="ada", now=NOW),
+    "pause": lambda engine, name: rollouts.pause(engine, name, reason=None, actor="ada", now=NOW),
+    "resume": lambda engine, name: rollouts.resume(engine, name, actor="ada", now=NOW),
+    "abort": lambda engine, name: rollouts.abort(engine, name, reason=None, actor="ada", now=NOW),
     "promote": promote,
 }
 
@@ -289,19 +288,10 @@ def test_an_unknown_rollout_is_named(engine: Engine, change: str) -> None:
         (CHANGES | {"find": rollouts.find})[change](engine, "r-nope")
 
 
-def test_a_change_by_somebody_else_after_the_row_was_read_is_a_conflict(engine: Engine, start: Start) -> None:
-    rollout = start()
-    with engine.begin() as connection:
-        row = rollouts._row(connection, rollout.id)
-        connection.execute(update(ROLLOUT).values(version=row.version + 1))
-        with pytest.raises(RolloutConflictError, match="changed by somebody else"):
-            rollouts._change(connection, row, state="paused")
-
-
 def test_rollouts_are_listed_newest_first_and_the_active_one_is_found(engine: Engine, start: Start) -> None:
     assert rollouts.active_rollout(engine, "credit") is None
     first = start()
-    rollouts.abort(engine, first.id, reason=None, now=NOW)
+    rollouts.abort(engine, first.id, reason=None, actor="ada", now=NOW)
     second = start(now=LATER)
     assert [rollout.id for rollout in rollouts.rollouts(engine)] == [second.id, first.id]
     assert rollouts.active_rollout(engine, "credit") == second
@@ -309,7 +299,7 @@ def test_rollouts_are_listed_newest_first_and_the_active_one_is_found(engine: En
 
 
 def test_a_rollout_is_json(engine: Engine, start: Start) -> None:
-    ended = rollouts.abort(engine, start().id, reason="why", now=LATER)
+    ended = rollouts.abort(engine, start().id, reason="why", actor="ada", now=LATER)
     told = json.loads(json.dumps(ended.to_dict()))
     assert (told["id"], told["reason"], told["weight"]) == (ended.id, "why", 0.0)
     assert (told["created_at"], told["finished_at"]) == (NOW.isoformat(), LATER.isoformat())
@@ -342,7 +332,7 @@ def test_of_many_ends_at_once_exactly_one_wins_and_serving_agrees(engine: Engine
 def test_weights_set_at_once_all_count_and_the_last_one_serves(engine: Engine, start: Start) -> None:
     rollout = start()
     epoch = served(engine).epoch
-    results = race(lambda number: rollouts.set_weight(engine, rollout.id, number / 100, now=NOW))
+    results = race(lambda number: rollouts.set_weight(engine, rollout.id, number / 100, actor="ada", now=NOW))
     assert all(isinstance(result, Rollout) for result in results)
     last = rollouts.find(engine, rollout.id)
     assert last.version == rollout.version + RACERS

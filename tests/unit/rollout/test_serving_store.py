@@ -153,7 +153,7 @@ def test_a_champion_taken_away_during_a_rollout_pauses_it_and_changes_nothing_se
     assert follow(engine, registry) == []
     assert served(engine) == before
     assert rollouts.find(engine, rollout.id).state == "paused"
-    rollouts.abort(engine, rollout.id, reason=None, now=NOW)
+    rollouts.abort(engine, rollout.id, reason=None, actor="ada", now=NOW)
     assert follow(engine, registry) == ["credit"]
     assert serving_states(engine) == {}
 
@@ -163,7 +163,7 @@ def test_after_a_rollout_the_aliases_decide_again(engine: Engine, registry: Fake
     rollout = rollouts.start(engine, PLAN, registry, actor="ada", now=NOW)
     registry.set_alias("credit", CHAMPION, "3")
     follow(engine, registry)
-    rollouts.abort(engine, rollout.id, reason=None, now=NOW)
+    rollouts.abort(engine, rollout.id, reason=None, actor="ada", now=NOW)
     assert follow(engine, registry) == ["credit"]
     assert served(engine).champion.version == "3"
 
