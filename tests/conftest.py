@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+import gc
+import os
+
+# Two tests run at a time, and OpenMP's threads wait for each other by spinning: on a core that they do not have,
+# boosting ten trees takes seconds. Read when the libraries are loaded, so it comes before them.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+for name in THREADS:
+    os.environ.setdefault(name, "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 # A slow machine is no failing law: what a test may take is pytest's `timeout`.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from looking, again and again, through all that the tests have imported."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Seed what scikit-learn draws from where an estimator was given no `random_state`, before any fixture."""
+    np.random.seed(0)

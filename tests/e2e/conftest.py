@@ -22,6 +22,7 @@ import pytest
 
 from cli.children import answers, free_port, running, wait_until
 from sources.named import CensusPart, census_employment
+from tests.conftest import THREADS
 
 ROOT = Path(__file__).resolve().parents[2]
 FAIRMIND = Path(sys.executable).with_name("fairmind")
@@ -40,7 +41,8 @@ class Deployment:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("FAIRMIND_", "MLFLOW_"))}
+        ours = ("FAIRMIND_", "MLFLOW_", *THREADS)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         return kept | {"FAIRMIND_HOME": str(self.home)} | self.settings
 
     @property

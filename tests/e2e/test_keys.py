@@ -116,12 +116,12 @@ def test_a_key_that_nobody_made_is_refused_and_stands_nowhere(exposed: Deploymen
 def test_every_worker_refuses_a_revoked_key_within_a_second(exposed: Deployment, body: dict[str, Any]) -> None:
     made = exposed.fairmind("keys", "create", "short", "--scopes", "predict")
     with httpx.Client(base_url=exposed.url, headers={"Authorization": f"Bearer {made['key']}"}) as client:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while client.post("/predict", json=body).status_code != 200:  # a new one is let in as soon
             assert time.monotonic() < deadline
     exposed.fairmind("keys", "revoke", made["id"])
     revoked = time.monotonic()
-    time.sleep(0.5)
+    time.sleep(1.0)
     statuses = {ask(exposed.url, "POST", "/predict", made["key"], json=body).status_code for _ in range(30)}
     assert statuses == {401}
     assert time.monotonic() - revoked < 10
@@ -143,7 +143,7 @@ def test_the_file_that_workers_follow_is_written_again_when_it_is_damaged(
 
 def test_a_key_has_its_rate_over_all_workers(exposed: Deployment, body: dict[str, Any]) -> None:
     made = exposed.fairmind("keys", "create", "slow", "--scopes", "predict", "--rate", "4")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while ask(exposed.url, "GET", "/v2", made["key"]).status_code == 401:
         assert time.monotonic() < deadline
     began, answers = time.monotonic(), []

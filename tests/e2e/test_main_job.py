@@ -14,6 +14,7 @@ import pandas as pd
 import psutil
 import pytest
 import skops.io
+import yaml
 
 from registry.mlflow_registry import MlflowRegistry
 from registry.reference import Reference
@@ -225,9 +226,12 @@ def test_a_rollback_puts_the_previous_champion_back(served: Any) -> None:
 def test_a_refused_promotion_says_which_gate_by_how_much_and_exits_3_and_an_override_is_recorded(
     served: Any, tmp_path: Path
 ) -> None:
-    config = (Path(__file__).resolve().parents[2] / "training" / "configs" / "credit.yaml").read_text()
+    credit = Path(__file__).resolve().parents[2] / "training" / "configs" / "credit.yaml"
+    config = yaml.safe_load(credit.read_text()) | {"name": "strict"}
+    config["estimators"] = {"logistic": config["estimators"]["logistic"]}
+    config["gates"]["quality"] = [{"metric": "roc_auc", "at_least": 0.99}]
     strict = tmp_path / "strict.yaml"
-    strict.write_text(config.replace("at_least: 0.6", "at_least: 0.99").replace("name: credit", "name: strict"))
+    strict.write_text(yaml.safe_dump(config))
     versions = served.fairmind("train", str(strict))["versions"]
     reference = versions[0]["reference"]
     said = served.fairmind("models", "promote", reference, status=3)

@@ -26,7 +26,7 @@ from tests.fakes.pipelines import labels, people, preprocessing
 ROOT = Path(__file__).resolve().parents[2]
 LINTER = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
 (LEAN,) = [contract for contract in LINTER["contracts"] if contract["id"] == "workers-are-lean"]
-MODELS = {"linear": LogisticRegression(), "trees": HistGradientBoostingClassifier(max_iter=10)}
+MODELS = {"linear": LogisticRegression(), "trees": HistGradientBoostingClassifier(max_iter=10, random_state=0)}
 
 # What BentoML's worker does with the service: its application, then the lifespan around the requests.
 PROGRAM = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,28 @@ class Doubler:
         if (columns["x"] < 0).any():
             raise ValueError("negative")
         return Scores(values=columns["x"] * 2)
+
+
+class Held(Doubler):
+    """A doubler that hangs in each call until it is let go; it is believed to take 50 ms."""
+
+    def __init__(self) -> None:
+        super().__init__(0.05)
+        self._let = threading.Semaphore(0)
+
+    def run(self, columns: Columns, rows: int) -> Scores:
+        self.calls.append(rows)
+        assert self._let.acquire(timeout=30), "nobody let it go"
+        return Scores(values=columns["x"] * 2)
+
+    def let_go(self) -> None:
+        """End one call: the one under way, or the next one."""
+        self._let.release()
+
+    async def until_called(self, times: int = 1) -> None:
+        async with asyncio.timeout(30):
+            while len(self.calls) < times:
+                await asyncio.sleep(0.001)
 
 
 class Elsewhere:

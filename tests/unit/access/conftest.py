@@ -12,17 +12,14 @@ from sqlalchemy import Engine
 
 from access.key_store import create, publish
 from access.keyring import Keyring
-from database.engine import sqlite_engine
-from database.migrate import upgrade
+from tests.fakes.databases import migrated_engine
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    engine = sqlite_engine(tmp_path / "fairmind.db")
-    upgrade(engine, "control", tmp_path / "migrate.lock")
-    return engine
+    return migrated_engine(tmp_path / "fairmind.db", "control")
 
 
 @dataclass

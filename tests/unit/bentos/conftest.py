@@ -38,6 +38,7 @@ from registry.gate_record import GATES_TAG, GateKind, GateRecord, GateResult, Ga
 from registry.settings import RegistrySettings
 from registry.versions import DIGEST_TAG
 from rollout.serving_state import ServedVersion, ServingFile, ServingState, write_file
+from tests.fakes.databases import place_databases
 from tests.fakes.registry import FakeRegistry
 from tests.unit.bentos.strict_model import Strict, save_strict
 
@@ -77,6 +78,14 @@ def fit_credit(seed: int, folder: Path) -> Credit:
     model = Pipeline([("columns", columns), ("model", LogisticRegression())]).fit(frame, label)
     compile_model(model, frame).save(folder / "fairmind")
     return Credit(model, frame, folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heap_left_untidied() -> Iterator[None]:
+    """A worker looks through its heap at each swap; here that holds all the tests, and takes most of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bentos.loaded.tidy_heap", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -199,6 +208,7 @@ def new_companion(
     """Makes Companions over one temporary home; they are stopped afterwards."""
     monkeypatch.setattr("bentos.companion.open_registry", lambda _settings, _home: registry)
     made: list[Companion] = []
+    place_databases(tmp_path / "home")
 
     def make(poll_seconds: float = 0.05, models: str = "", tracking_uri: str | None = None) -> Companion:
         settings = Settings(

@@ -18,18 +18,15 @@ from bentos.bias_tests import BiasTests
 from bentos.companion import Companion
 from bentos.errors import NotReadyError
 from compilation.compile import compile_model
-from database.engine import sqlite_engine
 from database.home import Home
-from database.migrate import upgrade
 from rollout.serving_store import follow_aliases, write_state
+from tests.fakes.databases import migrated_engine
 from tests.fakes.registry import FakeRegistry
 
 
 @pytest.fixture
 def control(tmp_path: Path) -> Engine:
-    engine = sqlite_engine(tmp_path / "fairmind.db")
-    upgrade(engine, "control", tmp_path / "lock")
-    return engine
+    return migrated_engine(tmp_path / "fairmind.db", "control")
 
 
 def test_tests_of_tree_models_from_several_threads_each_get_their_own_answer(
@@ -37,7 +34,7 @@ def test_tests_of_tree_models_from_several_threads_each_get_their_own_answer(
 ) -> None:
     label = (credit.frame["age"] > 45).astype(int)
     columns = credit.model.named_steps["columns"]
-    trees = Pipeline([("columns", columns), ("model", GradientBoostingClassifier(n_estimators=20))])
+    trees = Pipeline([("columns", columns), ("model", GradientBoostingClassifier(n_estimators=20, random_state=0))])
     trees.fit(credit.frame, label)
     compile_model(trees, credit.frame).save(tmp_path / "fairmind")
     with control.begin() as connection:

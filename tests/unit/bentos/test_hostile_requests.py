@@ -33,10 +33,10 @@ def test_rows_without_values_are_counted_before_anything_is_made_per_row(
 
 def test_a_body_of_a_million_empty_gzip_members_is_refused_at_once() -> None:
     body = gzip.compress(b"", mtime=0) * 500_000
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(MalformedRequestError, match="members"):
         decompress(body, b"gzip", 32_000_000)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("cut", [1, 65_535, 65_536, 65_537])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bentos.loaded import LoadedVersions
+from bentos.loaded import LoadedVersions, tidy_heap
 from inference.batching import BatchingPolicy
 from inference.columns import columns_from_lists
 from monitoring.metrics import RELOADS, ServingMetrics
@@ -81,6 +81,48 @@ def test_memory_is_given_back_once_the_last_holder_of_a_version_has_let_go(
         assert not given_back.acquire(blocking=False)
         del batcher
         assert await asyncio.to_thread(given_back.acquire, timeout=10)
+        await held.close()
+
+    asyncio.run(scenario())
+
+
+class Knot:
+    """Held by itself, once it was told to: only the collector frees it."""
+
+    itself: Knot
+
+
+def test_a_swap_leaves_no_garbage_and_nothing_for_the_collector_to_look_through() -> None:
+    knot, thresholds = Knot(), gc.get_threshold()
+    knot.itself = knot
+    gone = weakref.ref(knot)
+    gc.collect()
+    gc.freeze()  # as a swap before left it: out of the collector's sight
+    del knot
+    try:
+        tidy_heap()
+        assert gone() is None
+        assert gc.get_freeze_count() > 10_000, "what stays is out of its sight"
+        assert gc.get_count()[0] < 1_000
+        assert gc.get_threshold()[0] > thresholds[0]
+    finally:
+        gc.set_threshold(*thresholds)
+
+
+def test_the_heap_is_tidied_when_a_version_came_and_when_one_was_dropped(
+    credit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tidied: list[str] = []
+    monkeypatch.setattr("bentos.loaded.tidy_heap", lambda: tidied.append("once"))
+
+    async def scenario() -> None:
+        held = LoadedVersions(BatchingPolicy(), ServingMetrics(), lambda: None, idle=0)
+        await load(held, ServedVersion(version="1", digest=None, folder=str(credit.folder)))
+        assert len(tidied) == 1
+        held.keep_only([], [])
+        assert len(tidied) == 2
+        held.keep_only([], [])
+        assert len(tidied) == 2
         await held.close()
 
     asyncio.run(scenario())

@@ -9,8 +9,6 @@ import pytest
 from sqlalchemy import Engine
 
 from bentos.promotions import follow, promote_rollout, promote_version, roll_back, start_rollout
-from database.engine import sqlite_engine
-from database.migrate import upgrade
 from registry.errors import GateRefusedError, InvalidReferenceError, ModelNotFoundError, RegistryUnavailableError
 from registry.promotion import Promotion
 from registry.reference import Reference
@@ -21,6 +19,7 @@ from rollout.plan import Plan
 from rollout.rollouts import Rollout
 from rollout.serving_state import ServingState
 from rollout.serving_store import follow_aliases, serving_epochs, serving_states
+from tests.fakes.databases import migrated_engine
 from tests.fakes.registry import FakeRegistry
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -28,8 +27,7 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def control(tmp_path: Path, registry: FakeRegistry) -> Engine:
-    engine = sqlite_engine(tmp_path / "fairmind.db")
-    upgrade(engine, "control", tmp_path / "migrate.lock")
+    engine = migrated_engine(tmp_path / "fairmind.db", "control")
     follow_aliases(engine, registry.aliased(), NOW, seen=serving_epochs(engine))
     return engine
 

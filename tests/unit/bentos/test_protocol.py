@@ -254,10 +254,10 @@ def test_an_idle_connection_is_closed_and_one_in_use_is_not(site: Any, credit: A
 
     async def scenario(site: Site) -> None:
         reader, writer = await site.connect()
-        for _ in range(6):  # longer than the keep-alive time in all
+        for _ in range(9):  # longer than the keep-alive time in all
             writer.write(whole)
             assert (await read_answer(reader))[0] == 200
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.2)
         assert await asyncio.wait_for(reader.read(), 5) == b"", "a second without a request ends it"
         writer.close()
 

@@ -12,12 +12,11 @@ import pytest
 
 from bentos.bias_tests import BiasTests
 from bentos.companion import Companion
-from database.engine import sqlite_engine
-from database.migrate import upgrade
 from monitoring.predictions import PredictionRecord, SegmentWriter
 from monitoring.shipper import Shipper
 from monitoring.windows import window
 from rollout.serving_store import write_state
+from tests.fakes.databases import migrated_engine
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -26,9 +25,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def test_a_window_with_more_rows_than_are_read_has_a_note(
     credit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, rows: int, notes: list[str]
 ) -> None:
-    control, log = sqlite_engine(tmp_path / "control.db"), sqlite_engine(tmp_path / "log.db")
-    upgrade(control, "control", tmp_path / "lock")
-    upgrade(log, "log", tmp_path / "lock")
+    control = migrated_engine(tmp_path / "control.db", "control")
+    log = migrated_engine(tmp_path / "log.db", "log")
     with control.begin() as connection:
         write_state(connection, "credit", NOW, champion_version="1", champion_digest=None)
     segment = SegmentWriter(tmp_path / "spool", segment_bytes=1_000_000, spool_bytes=10_000_000)

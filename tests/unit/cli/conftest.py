@@ -19,6 +19,7 @@ from cli.app import app
 from registry.digest import digest_folder
 from registry.gate_record import GATES_TAG, GateKind, GateRecord, GateResult, GateVerdict
 from registry.versions import DIGEST_TAG
+from tests.fakes.databases import place_databases
 from tests.fakes.registry import FakeRegistry
 
 Command = Callable[..., Result]
@@ -72,10 +73,11 @@ def fairmind(home: Path, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def deployment(fairmind: Command, registry: FakeRegistry) -> context.Context:
+def deployment(fairmind: Command, home: Path, registry: FakeRegistry) -> context.Context:
     """The deployment that the commands work on; what serves is what the aliases say."""
     from datetime import UTC, datetime
 
+    place_databases(home)
     opened = context.open_context()
     follow(opened.control, registry, datetime.now(UTC))
     return opened

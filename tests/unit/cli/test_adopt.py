@@ -17,6 +17,7 @@ from inference.errors import ParityError
 from registry.digest import digest_folder
 from registry.versions import DIGEST_TAG
 from runners.errors import AdoptionError, UntrustedModelError
+from tests.fakes.preparers import HerePreparer
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.strangers import REQUIREMENTS, pipeline_with_text, save
 
@@ -84,12 +85,20 @@ def test_code_of_a_registry_that_is_not_trusted_is_not_run(
     assert exit_status(error) == 2
 
 
-# ---- a whole adoption, with an environment made by uv ----
+# ---- a whole adoption ----
 
 
+@pytest.mark.parametrize("environment", ["this one", pytest.param("made by uv", marks=pytest.mark.long)])
 def test_a_version_is_adopted_copied_and_then_one_of_ours(
-    fairmind: Command, answer: Answer, registry: FakeRegistry, tmp_path: Path
+    environment: str,
+    answer: Answer,
+    registry: FakeRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if environment == "this one":
+        here = HerePreparer(tmp_path / "environments", "here", is_trusted=True)
+        monkeypatch.setattr("bentos.stores.open_preparer", lambda _settings, _home: here)
     stranger = pipeline_with_text()
     registry.register("theirs", save(stranger, tmp_path / "model", **SKOPS))
     stranger.frame.to_csv(tmp_path / "rows.csv", index=False)
@@ -108,6 +117,7 @@ def test_a_version_is_adopted_copied_and_then_one_of_ours(
     assert answer(["models", "verify", "theirs/1"])["proof"]["largest_difference"] < 1e-6
 
 
+@pytest.mark.long
 def test_data_of_a_registry_that_is_not_trusted_is_adopted_with_wheels_of_safe_releases_only(
     answer: Answer, registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

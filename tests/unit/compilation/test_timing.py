@@ -23,8 +23,10 @@ def test_calls_take_turns_and_slow_ones_fewer() -> None:
 
 def test_numeric_libraries_are_held_to_one_thread() -> None:
     import numpy as np
-    from threadpoolctl import threadpool_info
+    from threadpoolctl import threadpool_info, threadpool_limits
 
     np.eye(2) @ np.eye(2)
-    with one_thread():
-        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+    with threadpool_limits(2):
+        assert {pool["num_threads"] for pool in threadpool_info()} == {2}
+        with one_thread():
+            assert {pool["num_threads"] for pool in threadpool_info()} == {1}

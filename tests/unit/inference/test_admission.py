@@ -13,19 +13,22 @@ from inference.errors import (
     DeadlineExceededError,
     QueueFullError,
 )
-from tests.fakes.queues import Doubler, batcher, run, x
+from tests.fakes.queues import Doubler, Held, batcher, run, x
 
 
 def test_a_full_queue_refuses_at_the_door() -> None:
     async def scenario(executor: ThreadPoolExecutor) -> None:
-        queue = batcher(Doubler(0.05), executor, max_queue_rows=5)
+        runtime = Held()
+        queue = batcher(runtime, executor, max_queue_rows=5)
         first = asyncio.create_task(queue.predict(x(1), 1))
-        await asyncio.sleep(0.01)
+        await runtime.until_called()
         waiting = asyncio.create_task(queue.predict(x(*range(4)), 4))
         await asyncio.sleep(0)
         with pytest.raises(QueueFullError) as refusal:
             await queue.predict(x(1, 2), 2)
         assert refusal.value.retry_after > 0
+        runtime.let_go()
+        runtime.let_go()
         await asyncio.gather(first, waiting)
 
     run(scenario)
@@ -33,12 +36,13 @@ def test_a_full_queue_refuses_at_the_door() -> None:
 
 def test_a_request_that_could_not_make_its_deadline_is_not_run() -> None:
     async def scenario(executor: ThreadPoolExecutor) -> None:
-        runtime = Doubler(0.05)
+        runtime = Held()
         queue = batcher(runtime, executor)
         first = asyncio.create_task(queue.predict(x(1), 1))
-        await asyncio.sleep(0.01)
+        await runtime.until_called()
         with pytest.raises(DeadlineExceededError):
             await queue.predict(x(2), 1, deadline=time.perf_counter() + 0.01)
+        runtime.let_go()
         await first
         await queue.drain()
         assert runtime.calls == [1]
@@ -48,27 +52,31 @@ def test_a_request_that_could_not_make_its_deadline_is_not_run() -> None:
 
 def test_a_model_that_hangs_is_left_at_the_deadline() -> None:
     async def scenario(executor: ThreadPoolExecutor) -> None:
-        queue = batcher(Doubler(0.3), executor)
-        started = time.perf_counter()
+        runtime = Held()
+        queue = batcher(runtime, executor)
         with pytest.raises(DeadlineExceededError):
-            await queue.predict(x(1), 1, deadline=started + 0.05)
-        assert time.perf_counter() - started < 0.25
+            await queue.predict(x(1), 1, deadline=time.perf_counter() + 0.2)
+        assert runtime.calls == [1], "it had begun, and has not ended"
+        runtime.let_go()
 
     run(scenario)
 
 
 def test_an_earlier_deadline_is_kept_behind_a_later_one() -> None:
     async def scenario(executor: ThreadPoolExecutor) -> None:
-        runtime = Doubler(0.3)
+        runtime = Held()
         queue = batcher(runtime, executor, max_wait_seconds=10.0)
         now = time.perf_counter()
-        patient = asyncio.create_task(queue.predict(x(1), 1, now + 5.0))
-        while not runtime.calls:
-            await asyncio.sleep(0.001)
-        with pytest.raises(DeadlineExceededError):
-            await queue.predict(x(2), 1, now + 0.45)
-        assert time.perf_counter() - now < 0.6, "its own call would have ended then"
+        patient = asyncio.create_task(queue.predict(x(1), 1, now + 60.0))
+        await runtime.until_called()
+        earlier = asyncio.create_task(queue.predict(x(2), 1, now + 0.8))
+        await asyncio.sleep(0)  # it waits behind the patient one
+        runtime.let_go()
         assert (await patient).prediction.tolist() == [2.0]
+        with pytest.raises(DeadlineExceededError):
+            await earlier
+        assert runtime.calls == [1, 1], "its own call is still under way"
+        runtime.let_go()
 
     run(scenario)
 

@@ -20,7 +20,7 @@ from inference.errors import (
 )
 from inference.observer import SilentObserver
 from inference.served_model import Predictions, ServedModel
-from tests.fakes.queues import SIGNATURE, Doubler, Elsewhere, batcher, run, x
+from tests.fakes.queues import SIGNATURE, Doubler, Elsewhere, Held, batcher, run, x
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01], ids=["inline", "in a thread"])
@@ -38,11 +38,14 @@ def test_requests_of_one_pass_share_a_call_and_each_gets_its_own_rows(seconds: f
 
 def test_while_the_model_runs_the_next_batch_collects() -> None:
     async def scenario(executor: ThreadPoolExecutor) -> None:
-        runtime = Doubler(0.05)
+        runtime = Held()
         queue = batcher(runtime, executor)
         first = asyncio.create_task(queue.predict(x(1), 1))
-        await asyncio.sleep(0.01)
+        await runtime.until_called()
         rest = [asyncio.create_task(queue.predict(x(i), 1)) for i in range(7)]
+        await asyncio.sleep(0)
+        runtime.let_go()
+        runtime.let_go()
         await asyncio.gather(first, *rest)
         assert runtime.calls == [1, 7]
 
@@ -75,14 +78,16 @@ def test_a_poisoned_request_fails_alone(seconds: float) -> None:
 
 def test_a_cancelled_request_leaves_the_queue_unrun() -> None:
     async def scenario(executor: ThreadPoolExecutor) -> None:
-        runtime = Doubler(0.05)
+        runtime = Held()
         queue = batcher(runtime, executor)
         first = asyncio.create_task(queue.predict(x(1), 1))
-        await asyncio.sleep(0.01)
+        await runtime.until_called()
         impatient = asyncio.create_task(queue.predict(x(2), 1))
         patient = asyncio.create_task(queue.predict(x(3), 1))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         impatient.cancel()
+        runtime.let_go()
+        runtime.let_go()
         await asyncio.gather(first, patient)
         assert runtime.calls == [1, 1]
 
@@ -183,9 +188,9 @@ def test_a_queue_whose_requests_were_all_given_up_is_told_of_as_empty() -> None:
             self.rows = rows
 
     async def scenario(executor: ThreadPoolExecutor) -> None:
-        depth = Depth()
+        depth, runtime = Depth(), Held()
         queue = Batcher(
-            ServedModel(SIGNATURE, Decision(), Doubler(0.05)),
+            ServedModel(SIGNATURE, Decision(), runtime),
             name="doubler",
             version="1",
             policy=BatchingPolicy(max_batch_rows=1),
@@ -194,10 +199,11 @@ def test_a_queue_whose_requests_were_all_given_up_is_told_of_as_empty() -> None:
             observer=depth,
         )
         tasks = [asyncio.create_task(queue.predict(x(i), 1)) for i in range(4)]
-        await asyncio.sleep(0.01)
+        await runtime.until_called()
         assert depth.rows == 3
         for task in tasks[1:]:
             task.cancel()
+        runtime.let_go()
         await tasks[0]
         await queue.drain()
         assert depth.rows == 0

@@ -9,16 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from database.engine import sqlite_engine
-from database.migrate import upgrade
 from monitoring.predictions import PredictionRecord
+from tests.fakes.databases import migrated_engine
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    engine = sqlite_engine(tmp_path / "predictions.db")
-    upgrade(engine, "log", tmp_path / "migrate.lock")
-    return engine
+    return migrated_engine(tmp_path / "predictions.db", "log")
 
 
 NewRecord = Callable[..., PredictionRecord]

@@ -7,18 +7,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from database.engine import sqlite_engine
-from database.migrate import upgrade
 from registry.gate_record import GATES_TAG, GateKind, GateRecord, GateResult, GateVerdict
 from registry.versions import DIGEST_TAG
+from tests.fakes.databases import migrated_engine
 from tests.fakes.registry import FakeRegistry
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    engine = sqlite_engine(tmp_path / "fairmind.db")
-    upgrade(engine, "control", tmp_path / "migrate.lock")
-    return engine
+    return migrated_engine(tmp_path / "fairmind.db", "control")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +22,12 @@ from inference.signature import Signature, Task
 from runners.adoption import Compiler, load_data
 from runners.errors import MlModelError
 from runners.mlmodel import MlModel, read_mlmodel
-from runners.preparation import Preparer
 from runners.rows import Rows, profile, rows_of_example, rows_of_table
 from runners.schema import Description, foreign_signature
-from runners.specification import RunnerSpecification
+from tests.fakes.preparers import HerePreparer
 from tests.fakes.strangers import Stranger, forest_on_a_matrix, pipeline_with_text, save
 
 COMPILE_CHILD = str(Path(__file__).resolve().parents[3] / "runners" / "compile_child.py")
-
-
-class HerePreparer(Preparer):
-    """Takes this environment for every model's own."""
-
-    def specify(
-        self, model: MlModel, tell: Callable[[str], None] = lambda _: None, extra: tuple[str, ...] = ()
-    ) -> RunnerSpecification:
-        return RunnerSpecification(
-            python=Path(sys.executable),
-            model=model.folder,
-            flavour=model.flavour,
-            code_paths=model.code_paths,
-            serialization=model.serialization,
-            trusted_types=model.trusted_types,
-            inputs=model.inputs,
-        )
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 
 from registry.store import embedded_tracking_uri, prepare_embedded_store
+from tests.fakes.timings import measured_briefly
 from training.estimators import leave_a_core
 from training.store import TrackingStore
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_core_less() -> Iterator[None]:
-    with leave_a_core():
+def _one_core_less_and_measured_briefly() -> Iterator[None]:
+    with leave_a_core(), measured_briefly():
         yield
 
 
