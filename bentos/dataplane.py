@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,9 @@ Values = list[Any] | NDArray[Any]
 Features = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | EncodedColumns
 Decode = Callable[[Signature, Sequence[int] | None], tuple[EncodedColumns, Features]]
 """Returns the columns of the rows at some positions (None: all), and the same rows in a form to be logged."""
+
+_ONLY: Final = (0,)
+"""The place of the only row; unlike a range, the log's encoder knows it."""
 
 
 @dataclass(slots=True)
@@ -127,7 +130,7 @@ class DataPlane:
             variant = groups[0][0]
             columns, features = request.decode(variant.batcher.model.signature, None)
             answer = await variant.batcher.predict(columns, request.rows, deadline, request.params)
-            parts = [Part(variant, range(request.rows), features, answer)]
+            parts = [Part(variant, _ONLY if request.rows == 1 else range(request.rows), features, answer)]
         else:
             decoded = [
                 (variant, positions or (), *request.decode(variant.batcher.model.signature, positions))

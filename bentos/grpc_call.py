@@ -86,7 +86,7 @@ class Call:
         return tuple(told) if callers_id is None else (*told, (_CALLERS_ID, callers_id))
 
 
-Answer = Callable[[Any, Call], Awaitable[bytes]]
+Answer = Callable[[Call], Awaitable[bytes]]
 Method = Callable[[bytes, Any], Awaitable[bytes]]
 
 
@@ -114,12 +114,11 @@ class Calls:
         """How many calls are not answered yet."""
         return self._under_way
 
-    def wrap(self, request_type: Any, answer: Answer, needed: Needed, *, predicts: bool = False) -> Method:
+    def wrap(self, answer: Answer, needed: Needed, *, predicts: bool = False) -> Method:
         """Return a method for gRPC: serialised message in, serialised message out, never an exception.
 
         A caller needs one of the scopes `needed`. Those that predict share the places of HTTP's predictions.
         """
-        parse = request_type.FromString
 
         async def method(content: bytes, context: Any) -> bytes:
             call = Call(context, content, new_request_id(), time.perf_counter(), context.time_remaining())
@@ -131,7 +130,7 @@ class Calls:
                     entered = self._door.enter()
                     if not entered:
                         raise self._overloaded
-                answered = await answer(_parsed(parse, content), call)
+                answered = await answer(call)
             except Exception as error:
                 await self._refuse(error, call, predicts=predicts)
                 return b""
@@ -191,8 +190,13 @@ def _retry_hints(error: Exception, status: int) -> tuple[tuple[str, str], ...]:
     return ("retry-after", seconds.decode()), ("grpc-retry-pushback-ms", str(1000 * int(seconds)))
 
 
-def _parsed(parse: Callable[[bytes], Any], content: bytes) -> Any:
+def parsed(message_type: Any, content: bytes) -> Any:
+    """Return the message that `content` is.
+
+    Raises:
+        MalformedRequestError: It is none of that type; gRPC itself would call that UNKNOWN.
+    """
     try:
-        return parse(content)
+        return message_type.FromString(content)
     except DecodeError:
         raise MalformedRequestError("the message is not the protobuf message that this method takes") from None

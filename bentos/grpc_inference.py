@@ -6,8 +6,7 @@ answered comes back as parameters of the answer and in its trailing metadata.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import grpc
@@ -16,9 +15,10 @@ from bentos import oip
 from bentos.admission import ADMIN, METADATA, OPEN, PREDICT, READ
 from bentos.dataplane import DataPlane, Features, Request
 from bentos.errors import MalformedRequestError, NotReadyError, UnsupportedError
-from bentos.grpc_call import PROTOCOL, UNIT_KEY, Call, Calls, Method
+from bentos.grpc_call import PROTOCOL, UNIT_KEY, Answer, Call, Calls, Method, parsed
 from bentos.grpc_messages import SERVICE, ModelInferRequest, message_type
-from bentos.grpc_tensors import Answers, PlainRows, parameters_of, parse_tensors
+from bentos.grpc_rows import Asked, KnownRows
+from bentos.grpc_tensors import ALL_OUTPUTS, Answers, parameters_of, parse_tensors, plain_row
 from bentos.joined_parts import join_parts
 from bentos.oip_tensors import parse_outputs
 from bentos.readiness import readiness
@@ -34,7 +34,6 @@ from monitoring.predictions import BULK_ROWS
 
 _MAX_TEXT: Final = 200
 _NO_PARAMETERS: Final[Mapping[str, Any]] = {}
-_ALL_OUTPUTS: Final = parse_outputs(None, _NO_PARAMETERS).names
 _EXTENSIONS: Final = ("model_repository",)
 _ALIASES_DECIDE: Final = (
     "what is loaded follows the registry's aliases: `fairmind models promote` and FAIRMIND_BENTOS_MODELS decide it"
@@ -58,10 +57,10 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC's 
 
     def __init__(self, worker: Worker, calls: Calls) -> None:
         self._worker, self._calls, self._plane = worker, calls, DataPlane(worker)
-        self._answers, self._rows = Answers(), PlainRows()
+        self._answers, self._rows = Answers(), KnownRows()
         self._live = _encoded(_ServerLive(live=True))
         methods: dict[str, Method] = {
-            name: calls.wrap(message_type(f"{name}Request"), answer, needed)
+            name: calls.wrap(_parsing(message_type(f"{name}Request"), answer), needed)
             for name, answer, needed in (
                 ("ServerLive", self._server_live, OPEN),
                 ("ServerReady", self._server_ready, OPEN),
@@ -73,7 +72,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC's 
                 ("RepositoryModelUnload", self._refuse_repository, ADMIN),
             )
         }
-        methods["ModelInfer"] = calls.wrap(ModelInferRequest, self._model_infer, PREDICT, predicts=True)
+        methods["ModelInfer"] = calls.wrap(self._model_infer, PREDICT, predicts=True)
         self._handlers = {
             f"/{SERVICE}/{name}": grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()
         }
@@ -126,40 +125,43 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC's 
     async def _refuse_repository(self, _request: Any, _call: Call) -> bytes:
         raise UnsupportedError(_ALIASES_DECIDE)
 
-    async def _model_infer(self, message: Any, call: Call) -> bytes:
-        target = self._plane.find(message.model_name or None, message.model_version or None)
+    async def _model_infer(self, call: Call) -> bytes:
+        asked = self._rows.read(call.content) or self._opened(call)
+        target = self._plane.find(asked.model or None, asked.version or None)
         call.model = target.served.model
-        self._plane.check_columns(len(message.inputs))
-        row = self._rows.read(message, call.content)
-        tensors: Sequence[Tensor] = parse_tensors(message) if row is None else ()
-        rows = rows_in(tensors) if row is None else 1
-        self._plane.check_rows(rows)
-        own, extras = own_names(target), NOTHING
+        row, own = asked.row, own_names(target)
+        tensors: Sequence[Tensor] = ()
+        rows, extras = 1, NOTHING
         if row is None:
+            tensors = parse_tensors(asked.message)
+            rows = rows_in(tensors)
+            self._plane.check_rows(rows)
             tensors, extras = split_tensors(tensors, own)
         elif row.keys() != own and (names := extra_names(row, own)):
             told = {name: [row.pop(name)] for name in names}
             extras = read_extras(names, told.__getitem__)
-        parameters = parameters_of(message.parameters) if message.parameters else _NO_PARAMETERS
-        unit = parameters["unit"] if "unit" in parameters else call.metadata(UNIT_KEY)
+        unit = asked.unit if asked.unit is not None else call.metadata(UNIT_KEY)
         if unit is not None and (type(unit) is not str or not 0 < len(unit) <= _MAX_TEXT):
             raise MalformedRequestError(f"the unit must be a string of 1 to {_MAX_TEXT} characters")
-        given_id = message.id
+        given_id = asked.id
         if len(given_id) > _MAX_TEXT:
             raise MalformedRequestError(f"'id' must be a string of at most {_MAX_TEXT} characters")
-        outputs = _ALL_OUTPUTS
-        if message.outputs:
+        outputs, message = ALL_OUTPUTS, asked.message
+        if message is not None and message.outputs:
             outputs = parse_outputs([{"name": output.name} for output in message.outputs], _NO_PARAMETERS).names
 
         def decode(signature: Signature, positions: Sequence[int] | None) -> tuple[EncodedColumns, Features]:
             if row is not None:
-                with contextlib.suppress(SignatureMismatchError):  # said in the words of tensors below
+                try:
                     return columns_from_rows([row], signature), [row]
+                except SignatureMismatchError:
+                    pass  # said in the words of tensors below
             sent = tensors
             if not sent:
-                parsed = parse_tensors(message)
-                rows_in(parsed)
-                sent = split_tensors(parsed, own)[0]
+                whole = parsed(ModelInferRequest, call.content) if message is None else message
+                given = parse_tensors(whole)
+                rows_in(given)
+                sent = split_tensors(given, own)[0]
             try:
                 columns = columns_from_tensors(tensors_at(sent, positions), signature)
             except SignatureMismatchError as error:
@@ -175,15 +177,18 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC's 
             units=units_of(extras, unit, rows),
             protected=extras.protected,
             caller_ids=extras.ids or ([given_id] if rows == 1 and given_id else None),
-            params=oip.model_params(parameters) if parameters else None,
+            params=asked.params,
             patience=call.patience,
         )
         answered = join_parts(await self._plane.answer(target, request), rows)
-        told_of = [("x-fairmind-prediction-id", request.id), ("x-fairmind-model-version", answered.versions)]
+        told_of: Sequence[tuple[str, str]] = (
+            ("x-fairmind-prediction-id", request.id),
+            ("x-fairmind-model-version", answered.versions),
+        )
         variant = None
         if call.principal.sees_variant:
             variant = answered.variants or ""
-            told_of.append(("x-fairmind-variant", variant))
+            told_of = (*told_of, ("x-fairmind-variant", variant))
         call.context.set_trailing_metadata(call.with_callers_id(told_of))
         return self._answers.encode(
             answered.predictions,
@@ -193,6 +198,35 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC's 
             request_id=request.id,
             given_id=given_id,
         )
+
+    def _opened(self, call: Call) -> Asked:
+        """Return what a request asks that is not written like those before, as far as its tensors."""
+        message = parsed(ModelInferRequest, call.content)
+        target = self._plane.find(message.model_name or None, message.model_version or None)
+        call.model = target.served.model
+        self._plane.check_columns(len(message.inputs))
+        row = plain_row(message)
+        if row is not None and message.raw_input_contents:
+            self._rows.learn(message, call.content)
+        parameters = parameters_of(message.parameters) if message.parameters else _NO_PARAMETERS
+        return Asked(
+            model=message.model_name,
+            version=message.model_version,
+            id=message.id,
+            unit=parameters.get("unit"),
+            params=oip.model_params(parameters),
+            row=row,
+            message=message,
+        )
+
+
+def _parsing(request_type: Any, answer: Callable[[Any, Call], Awaitable[bytes]]) -> Answer:
+    """Return `answer` as it is called with no message yet."""
+
+    def answer_call(call: Call) -> Awaitable[bytes]:
+        return answer(parsed(request_type, call.content), call)
+
+    return answer_call
 
 
 def _encoded(message: Any) -> bytes:

@@ -11,6 +11,7 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any, Final
 
@@ -64,8 +65,9 @@ class GrpcServer:
         self._health = Health(self._worker)
         self._server = grpc.aio.server(options=_options(serving))
         self._server.add_generic_rpc_handlers((InferenceService(self._worker, self.calls),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        _reflect(self._server)
+        generic = _GenericOnly(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, generic)
+        _reflect(generic)
         address = (
             f"[{self._host}]:{serving.grpc_port}" if ":" in self._host else f"{self._host}:{serving.grpc_port}"
         )
@@ -126,6 +128,20 @@ class GrpcServer:
 
         for number in _SIGNALS:
             self._handlers[number] = signal.signal(number, end)
+
+
+class _GenericOnly:
+    """A server to add services to, whose methods are not registered one by one.
+
+    For each registered method gRPC keeps a task that waits for its next call, and at every call of any method it
+    waits for all these tasks anew: calls of health and reflection are too rare to be worth that.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, _service: str, _handlers: Mapping[str, Any]) -> None:
+        """Leave the methods to the generic handlers, which have them too."""
 
 
 def _options(serving: ServingSettings) -> list[tuple[str, int]]:

@@ -15,8 +15,8 @@ import numpy as np
 import orjson
 
 from bentos.errors import MalformedRequestError
-from bentos.grpc_messages import ModelInferRequest, ModelInferResponse
-from bentos.oip_tensors import PROBABILITIES, found_outputs
+from bentos.grpc_messages import ModelInferResponse
+from bentos.oip_tensors import PROBABILITIES, found_outputs, parse_outputs
 from inference.encoded_tensors import raw_tensor
 from inference.errors import MalformedColumnsError, SignatureMismatchError
 from inference.served_model import Predictions
@@ -24,11 +24,14 @@ from inference.signature import Signature
 from inference.tensors import Tensor, tensor_from_raw, with_base64_decoded
 
 _MAX_TEXT: Final = 200
+ALL_OUTPUTS: Final = parse_outputs(None, {}).names
+"""What is answered where a request does not say which outputs it wants."""
 _PREPARED: Final = 256
-_PATIENCE: Final = 64
 _WORD: Final = 8
 _ID_LENGTH: Final = 36  # of a request's id, a UUID
 _DOUBLE, _LONG, _LENGTH = struct.Struct("<d"), struct.Struct("<q"), struct.Struct("<I")
+_RAW: Final = ModelInferResponse.DESCRIPTOR.fields_by_name["raw_output_contents"].number << 3 | 2
+_ONE_BYTE: Final = 128
 _ONE_VALUE: Final = ([1], [1, 1])
 
 _FIELDS: Final[Mapping[str, tuple[str, np.dtype[Any]]]] = {
@@ -67,49 +70,6 @@ def plain_row(request: Any) -> dict[str, Any] | None:
     except (KeyError, ValueError, struct.error):
         return None
     return row if len(row) == len(inputs) else None
-
-
-class PlainRows:
-    """Reads requests of one row, and remembers for each model how the inputs of such a request were laid out.
-
-    Names, datatypes and shapes of a model's inputs are the same in request after request, and taking them apart
-    costs more than the values do. On the wire they stand, all together, before the raw values.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[bytes, tuple[tuple[str, Callable[[bytes], Any]], ...]]] = {}
-        self._misses = 0
-
-    def read(self, request: Any, content: bytes) -> dict[str, Any] | None:
-        """Return what `plain_row` does; `content` is the request as it came."""
-        raws = list(request.raw_input_contents)
-        if not raws:
-            return plain_row(request)
-        known = self._known.get(request.model_name)
-        if known is not None and len(raws) == len(known[1]) == len(request.inputs):
-            head, columns = known
-            # Each value has a tag and a length before it; where a length takes more than a byte, nothing matches.
-            at = len(content) - sum(map(len, raws)) - 2 * len(raws) - len(head)
-            if at > 0 and content.startswith(head, at):
-                try:
-                    return {name: read(raw) for (name, read), raw in zip(columns, raws, strict=True)}
-                except (KeyError, ValueError, struct.error):
-                    return None
-        row = plain_row(request)
-        if row is not None:
-            self._remember(request)
-        return row
-
-    def _remember(self, request: Any) -> None:
-        # Clients that differ must not have it learnt anew for each request.
-        self._misses += 1
-        if request.model_name in self._known and self._misses % _PATIENCE:
-            return
-        if len(self._known) >= _PREPARED:
-            self._known.clear()
-        head = ModelInferRequest(inputs=request.inputs).SerializeToString()
-        columns = tuple((given.name, _READERS[given.datatype]) for given in request.inputs)
-        self._known[request.model_name] = (head, columns)
 
 
 def parse_tensors(request: Any) -> list[Tensor]:
@@ -184,25 +144,48 @@ class Answers:
             request_id: The parameter `fairmind_prediction_id`.
             given_id: The caller's own id of the request.
         """
-        raws: list[bytes] = []
-        outputs: list[tuple[Any, ...]] = []
-        for name, values, explained in found_outputs(predictions, signature, names):
-            if values.dtype.kind in "if" and values.dtype.itemsize == _WORD:
-                datatype, raw = "INT64" if values.dtype.kind == "i" else "FP64", values.tobytes()
-            else:
-                described, raw = raw_tensor(name, values)
-                datatype = described["datatype"]
-            raws.append(raw)
-            classes = signature.classes if name == PROBABILITIES else ()
-            outputs.append((name, datatype, values.shape, tuple(explained.items()), classes))
-        key = (common, *outputs)
-        head = self._heads.get(key)
+        values, probabilities = predictions.prediction, predictions.probabilities
+        is_plain = names is ALL_OUTPUTS and values.dtype.kind in "if" and values.dtype.itemsize == _WORD
+        key: tuple[Any, ...] = ()
+        head = None
+        if is_plain:
+            shape = None if probabilities is None else probabilities.shape
+            key = (common, signature.classes, values.dtype.kind, values.shape, shape)
+            head = self._heads.get(key)
         if head is None:
-            if len(self._heads) >= _PREPARED:
-                self._heads.clear()
-            head = self._heads[key] = _head(common, outputs)
-        own = ModelInferResponse(id=given_id, raw_output_contents=raws).SerializeToString()
-        return b"".join((head, _PREDICTION_ID, request_id.encode(), own))
+            outputs, raws = _described(predictions, signature, names)
+            if not is_plain:
+                key = (common, *outputs)
+            head = self._heads.get(key) or self._prepare(key, _head(common, outputs))
+        else:
+            raws = [values.tobytes()] if probabilities is None else [values.tobytes(), probabilities.tobytes()]
+        pieces = [head, _PREDICTION_ID, request_id.encode()]
+        if given_id:
+            pieces.append(ModelInferResponse(id=given_id).SerializeToString())
+        for raw in raws:
+            size = len(raw)
+            pieces += (_RAW_SIZES[size] if size < _ONE_BYTE else _raw_tag(size), raw)
+        return b"".join(pieces)
+
+    def _prepare(self, key: tuple[Any, ...], head: bytes) -> bytes:
+        if len(self._heads) >= _PREPARED:
+            self._heads.clear()
+        self._heads[key] = head
+        return head
+
+
+def _described(
+    predictions: Predictions, signature: Signature, names: frozenset[str]
+) -> tuple[list[tuple[Any, ...]], list[bytes]]:
+    """Return what is said of each output: name, datatype, shape, parameters and classes; and their raw values."""
+    outputs: list[tuple[Any, ...]] = []
+    raws: list[bytes] = []
+    for name, values, explained in found_outputs(predictions, signature, names):
+        described, raw = raw_tensor(name, values)
+        raws.append(raw)
+        classes = signature.classes if name == PROBABILITIES else ()
+        outputs.append((name, described["datatype"], values.shape, tuple(explained.items()), classes))
+    return outputs, raws
 
 
 def _head(common: tuple[str, str, str | None], outputs: Sequence[tuple[Any, ...]]) -> bytes:
@@ -219,6 +202,19 @@ def _head(common: tuple[str, str, str | None], outputs: Sequence[tuple[Any, ...]
             output.parameters["classes"].string_param = orjson.dumps(classes).decode()
     encoded: bytes = answer.SerializeToString()
     return encoded
+
+
+def _raw_tag(size: int) -> bytes:
+    """Return what stands before a raw output of so many bytes: the field's tag and the length, as a varint."""
+    tag = bytearray((_RAW,))
+    while size >= _ONE_BYTE:
+        tag.append(size & 0x7F | _ONE_BYTE)
+        size >>= 7
+    tag.append(size)
+    return bytes(tag)
+
+
+_RAW_SIZES: Final = tuple(map(_raw_tag, range(_ONE_BYTE)))
 
 
 def _before_prediction_id() -> bytes:

@@ -66,7 +66,7 @@ class Served:
         return replace(self, weight_bp=0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each request
 class Target:
     """What a request asked for: a model, and perhaps one of its versions (`pinned`)."""
 

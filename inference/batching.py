@@ -191,9 +191,7 @@ class Batcher:
     def _flush(self) -> None:
         batch = self._next_batch()
         if not batch:
-            self._flushing = False
-            self._observer.queue_changed(0)
-            self._idle.set()
+            self._rest()
             return
         rows = sum(request.rows for request in batch)
         loop = asyncio.get_running_loop()
@@ -203,7 +201,10 @@ class Batcher:
         self._observer.queue_changed(self._queued_rows)
         if not self._is_remote and expected <= self._policy.inline_seconds:
             self._answer(batch, _run(self.model, batch, expected))
-            loop.call_soon(self._flush)
+            if self._queue:
+                loop.call_soon(self._flush)
+            else:  # a pass of the event loop only to find that nothing waits would cost what a row costs
+                self._rest()
             return
         self._running, self._busy_until = batch, now + self._pace * expected
         try:
@@ -214,6 +215,11 @@ class Batcher:
             loop.call_soon(self._flush)
             return
         work.add_done_callback(lambda done: self._on_thread_done(batch, now, expected, done))
+
+    def _rest(self) -> None:
+        self._flushing = False
+        self._observer.queue_changed(0)
+        self._idle.set()
 
     def _on_thread_done(
         self, batch: list[_Request], started: float, expected: float, done: asyncio.Future[_Outcomes]

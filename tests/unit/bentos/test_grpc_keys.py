@@ -178,7 +178,7 @@ def test_a_failure_stands_in_the_log_under_both_ids(
     def broken(_message: Any) -> Any:
         raise KeyError
 
-    monkeypatch.setattr("bentos.grpc_tensors.plain_row", broken)
+    monkeypatch.setattr("bentos.grpc_inference.plain_row", broken)
 
     async def scenario(client: Client) -> Any:
         message, metadata = request("credit", credit.frame.head(1)), (("x-request-id", "mine-17"),)

@@ -194,7 +194,7 @@ def test_a_bug_is_internal_and_its_text_is_in_no_answer_and_no_log(
     def broken(_message: Any) -> Any:
         raise KeyError(SECRET)
 
-    monkeypatch.setattr("bentos.grpc_tensors.plain_row", broken)
+    monkeypatch.setattr("bentos.grpc_inference.plain_row", broken)
 
     async def scenario(client: Client) -> Any:
         return await client.refused("ModelInfer", strict_request())

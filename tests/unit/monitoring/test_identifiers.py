@@ -8,7 +8,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.identifiers import RandomDigits, new_request_id, uuid7
+from monitoring.identifiers import RandomEnds, new_request_id, uuid7
 
 times = st.integers(0, 2**48 - 1)
 random = st.text("0123456789abcdef", min_size=19, max_size=19)
@@ -34,14 +34,14 @@ def test_new_ids_differ() -> None:
 
 
 def test_a_forked_process_gives_other_ids_than_its_parent() -> None:
-    digits = RandomDigits()
-    digits.take()
+    ends = RandomEnds()
+    ends.take()
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writing, digits.take().encode())
+        os.write(writing, ends.take().encode())
         os._exit(0)
     os.waitpid(child, 0)
-    assert os.read(reading, 100).decode() != digits.take()
+    assert os.read(reading, 100).decode() != ends.take()
     os.close(reading)
     os.close(writing)
