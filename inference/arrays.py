@@ -24,7 +24,9 @@ LARGEST: Final = 1e150
 """Largest number taken; beyond it, a linear model's sum may overflow into a NaN probability."""
 
 _GIVEN: Final = {"b": "true/false", "i": "a number", "u": "a number", "f": "a number"}
-_LONG_END: Final = 2.0**63
+LONG_END: Final = 2.0**63
+"""The first number that 64 bits with a sign do not hold."""
+
 _REQUIRED: Final = "is required and may not be null"
 
 
@@ -144,7 +146,7 @@ def _longs(column: Column, array: NDArray[Any]) -> NDArray[np.int64]:
         faults = (
             (np.isnan(array), _REQUIRED),
             (np.trunc(array) != array, "must be an integer, not a number"),
-            ((array >= _LONG_END) | (array < -_LONG_END), "does not fit 64 bits"),
+            ((array >= LONG_END) | (array < -LONG_END), "does not fit 64 bits"),
         )
     elif array.dtype == np.uint64:
         faults = ((array > np.iinfo(np.int64).max, "does not fit 64 bits"),)

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.arrays import Texts, Values, whole_numbers
+from inference.arrays import LONG_END, Texts, Values, whole_numbers
 from inference.columns import columns_from_rows, encoded_columns
 from inference.errors import MalformedColumnsError, SignatureMismatchError
 from inference.raw_texts import texts_from_raw
@@ -148,6 +148,9 @@ def rows_in(tensors: Sequence[Tensor]) -> int:
 def columns_from_tensors(tensors: Sequence[Tensor], signature: Signature) -> EncodedColumns:
     """Return the signature's columns from tensors that `rows_in` has accepted.
 
+    JSON has one kind of number, and clients that convert write an integer as 3.0 and a truth value as 1.0: the
+    datatype says what is meant, and what loses nothing is taken.
+
     Raises:
         EmptyBatchError: There are no rows.
         MalformedColumnsError: A tensor has another datatype or shape than its column.
@@ -165,11 +168,35 @@ def columns_from_tensors(tensors: Sequence[Tensor], signature: Signature) -> Enc
         datatype = datatypes.get(column.name)
         if datatype is not None and datatype != DATATYPES[column.type]:
             _check_datatype(column, datatype, values[column.name])
-    if tensors[0].shape[0] == 1:
-        row = {name: given[0] for name, given in values.items() if isinstance(given, list)}
-        if len(row) == len(values):
-            return columns_from_rows([row], signature)
+    try:
+        return _encoded(values, signature)
+    except SignatureMismatchError:
+        known = [column for column in signature.columns if column.name in values]
+        meant = {column.name: _meant(column, values[column.name]) for column in known}
+        if all(given is values[name] for name, given in meant.items()):
+            raise
+        return _encoded(values | meant, signature)
+
+
+def _encoded(values: Mapping[str, Values], signature: Signature) -> EncodedColumns:
+    row = {name: given[0] for name, given in values.items() if type(given) is list and len(given) == 1}
+    if len(row) == len(values):
+        return columns_from_rows([row], signature)
     return encoded_columns(values, signature)[0]
+
+
+def _meant(column: Column, given: Values) -> Values:
+    """Return integers and truth values that JSON has as other numbers; the same object where there are none."""
+    if type(given) is not list:
+        return given
+    if column.type is ColumnType.LONG and float in set(map(type, given)):
+        return [
+            int(value) if type(value) is float and abs(value) < LONG_END and value.is_integer() else value
+            for value in given
+        ]
+    if column.type is ColumnType.BOOLEAN and not {int, float}.isdisjoint(map(type, given)):
+        return [value == 1 if type(value) in {int, float} and value in {0, 1} else value for value in given]
+    return given
 
 
 def _size(name: str, shape: Sequence[int]) -> int:
@@ -190,9 +217,9 @@ def _check_datatype(column: Column, datatype: str, values: Values) -> None:
     bounds = np.iinfo(_NUMBERS[datatype])
     low, high = int(bounds.min), int(bounds.max)
     for row, value in enumerate(values):
-        if type(value) is float:
+        if type(value) is float and not value.is_integer():
             raise SignatureMismatchError("must be an integer, not a number", column=column.name, row=row)
-        if type(value) is int and not low <= value <= high:
+        if type(value) in {int, float} and not low <= value <= high:
             raise SignatureMismatchError(f"does not fit {datatype}", column=column.name, row=row)
 
 

@@ -11,7 +11,12 @@ from tests.clients.conftest import VARIABLES, Server, python_of
 from tests.clients.page import THE_MODEL, at_ports, snippets
 
 pytestmark = pytest.mark.clients
-OWN_ENVIRONMENT = {"Triton's client": "triton", "KServe's client": "kserve", "MLflow's client": "mlflow"}
+OWN_ENVIRONMENT = {
+    "Triton's client": "triton",
+    "KServe's client": "kserve",
+    "The Open Inference Protocol's client": "open_inference",
+    "MLflow's client": "mlflow",
+}
 CLIENTS = [heading for heading in snippets() if heading != THE_MODEL]
 
 
@@ -21,6 +26,7 @@ def test_the_page_has_a_snippet_per_client() -> None:
         "httpx",
         "Triton's client",
         "KServe's client",
+        "The Open Inference Protocol's client",
         "MLflow's client",
         "BentoML's clients",
         "Open Inference Protocol over gRPC",

@@ -75,13 +75,18 @@ def listening(served: Any) -> set[int]:
 
 
 class Load:
-    """Clients that ask for one row at a time, each on a channel of its own, until told to stop."""
+    """Clients that ask for one row at a time, each on a channel of its own, until told to stop.
 
-    def __init__(self, served: Any, features: list[dict[str, Any]]) -> None:
+    Those that are patient wait for a connection where theirs is lost; the others fail at once, thousands of times a
+    second, for as long as gRPC waits before it connects again.
+    """
+
+    def __init__(self, served: Any, features: list[dict[str, Any]], *, are_patient: bool = False) -> None:
         self.answered = 0
         self.failed: list[str] = []
         self.first_failures: list[str] = []
         self._served, self._features, self._done = served, features, threading.Event()
+        self._are_patient = are_patient
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Load]:
@@ -107,7 +112,8 @@ class Load:
             while not self._done.is_set():
                 count += CLIENTS
                 try:
-                    answer = method(one_row(self._features, count), timeout=20)
+                    row = one_row(self._features, count)
+                    answer = method(row, timeout=20, wait_for_ready=self._are_patient)
                     assert answer.id == str(count)
                     self.answered += 1
                 except grpc.RpcError as error:
@@ -133,7 +139,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(
 ) -> None:
     before = listening(served)
     assert len(before) == 2
-    with Load(served, small_features).running() as load:
+    with Load(served, small_features, are_patient=True).running() as load:
         load.wait_for(50)
         os.kill(min(before), signal.SIGKILL)
         load.wait_for(200)

@@ -122,7 +122,8 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "true for an integer": ("count", {"data": [True]}, "column 'count': must be an integer"),
     "an integer beyond 64 bits": ("count", {"data": [2**63]}, "column 'count': does not fit 64 bits"),
     "null for an integer": ("count", {"data": [None]}, "column 'count': is required"),
-    "one for true": ("member", {"data": [1]}, "column 'member': must be true or false"),
+    "two for true": ("member", {"data": [2]}, "column 'member': must be true or false"),
+    "half true": ("member", {"data": [0.5]}, "column 'member': must be true or false"),
     "text for true": ("member", {"data": ["true"]}, "column 'member': must be true or false"),
     "an INT8 tensor for true": ("member", {"datatype": "INT8"}, "input 'member' must be BOOL, not INT8"),
     "null for true": ("member", {"data": [None]}, "column 'member': is required"),
@@ -143,6 +144,32 @@ def test_a_value_that_would_have_to_be_cast_is_refused(
         response = await client.post(f"{MODEL}/infer", json={"inputs": inputs})
         assert (response.status_code, set(response.json())) == (400, {"error"})
         assert words in response.json()["error"]
+
+    service.run(scenario)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("datatype", ["INT64", "INT8", "UINT16"])
+def test_whole_numbers_and_truth_values_may_be_written_as_any_number_is(
+    service: Any, frame: pd.DataFrame, tmp_path: Path, rows: int, datatype: str
+) -> None:
+    """The client that is generated from the protocol's own OpenAPI document writes 3 as 3.0, and true as 1.0."""
+    fit(tmp_path / "model", LogisticRegression(max_iter=500), frame, frame["count"] > 4)
+    service.serve(tmp_path / "model")
+    plain = tensors(frame.head(rows))
+    converted = [
+        one | {"data": [float(value) for value in one["data"]]} if one["datatype"] in {"INT64", "BOOL"} else one
+        for one in plain
+    ]
+    converted = [one | {"datatype": datatype} if one["datatype"] == "INT64" else one for one in converted]
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        answers = []
+        for inputs in (plain, plain, converted, plain):
+            response = await client.post(f"{MODEL}/infer", json={"inputs": inputs})
+            assert response.status_code == 200, response.text
+            answers.append(response.json()["outputs"])
+        assert all(answer == answers[0] for answer in answers)
 
     service.run(scenario)
 
