@@ -6,8 +6,8 @@ The messages are read from the compiled interface that is part of the project, a
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from loadtests.rows import Inputs, Person
 
 METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
 GENERATOR: Final = "loadtests.bench.grpc_client"
+Metadata = tuple[tuple[str, str], ...]
 _INTERFACE: Final = Path(__file__).resolve().parents[2] / "bentos" / "inference.desc"
 _FORMATS: Final = {"FP64": "<d", "INT64": "<q", "BOOL": "<?"}
 
@@ -68,11 +69,20 @@ def read_message(content: bytes) -> list[Answer]:
     return [Answer(probability=value) for value in np.frombuffer(raw, "<f8").tolist()[1::2]]
 
 
+def metadata_of(headers: Mapping[str, str]) -> Metadata:
+    """Return headers as gRPC's metadata, whose names are lower case."""
+    return tuple((name.lower(), value) for name, value in headers.items())
+
+
 @dataclass(frozen=True, slots=True)
 class GrpcContender(Contender):
-    """One that is asked over gRPC; `path` is its method."""
+    """One that is asked over gRPC; `path` is its method, and the headers go along as metadata."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def ask(self, client: httpx.Client, body: bytes) -> list[Answer]:
         """Send one body and return what was said of its rows."""
         with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
-            return read_message(channel.unary_unary(self.path)(body, timeout=60.0))
+            return read_message(
+                channel.unary_unary(self.path)(body, timeout=60.0, metadata=metadata_of(self.headers))
+            )

@@ -1,7 +1,7 @@
 """The load generator for gRPC: calls in a closed loop over a few channels, and one JSON object printed at the end.
 
 `python -m loadtests.bench.grpc_client --port P --load FILE --seconds S --connections C`: `C` calls are in flight.
-Messages are sent and taken as bytes, so that what costs is gRPC itself.
+Messages are sent and taken as bytes, so that what costs is gRPC itself; the load's headers go along as metadata.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, Final
 import grpc
 import uvloop
 
+from loadtests.bench.grpc_bodies import Metadata, metadata_of
 from loadtests.bench.tally import OK, Tally
 
 _CHANNELS: Final = 4
@@ -27,7 +28,7 @@ _FAILED: Final = 500
 
 
 async def closed_loop(
-    port: int, method: str, messages: Sequence[bytes], calls: int, seconds: float
+    port: int, method: str, messages: Sequence[bytes], *, metadata: Metadata, calls: int, seconds: float
 ) -> dict[str, Any]:
     """Keep so many calls in flight for some seconds and return what came back."""
     tally, started = Tally(), time.perf_counter()
@@ -38,7 +39,7 @@ async def closed_loop(
             if sent - started >= seconds:
                 return
             try:
-                await ask_one(message)
+                await ask_one(message, metadata=metadata)
             except grpc.aio.AioRpcError:
                 tally.note(_FAILED, time.perf_counter() - sent)
             else:
@@ -66,7 +67,15 @@ def main() -> None:
     options = parser.parse_args()
     load = json.loads(options.load.read_text(encoding="utf-8"))
     messages = [base64.b64decode(text) for text in load["bodies"]]
-    result = uvloop.run(closed_loop(options.port, load["path"], messages, options.connections, options.seconds))
+    loop = closed_loop(
+        options.port,
+        load["path"],
+        messages,
+        metadata=metadata_of(load["headers"]),
+        calls=options.connections,
+        seconds=options.seconds,
+    )
+    result = uvloop.run(loop)
     json.dump(result, sys.stdout)
 
 

@@ -32,8 +32,10 @@ def run(stage: Stage) -> list[Section]:
         peer = stack.enter_context(_bare(served.folder(STRINGS)))
         persons = served.persons(STRINGS)
         messages = infer_messages(served.inputs(STRINGS), persons, unit_names(len(persons)))
+        # The bare server is sent the same key, and does not look at it.
+        key = {"Authorization": served.headers["Authorization"]}
         ours, bare = (
-            GrpcContender(title, server, METHOD, messages, port=server.grpc_port, generator=GENERATOR)
+            GrpcContender(title, server, METHOD, messages, headers=key, port=server.grpc_port, generator=GENERATOR)
             for title, server in ((OURS, served.server), (BARE, peer))
         )
         contenders = [ours, _binary(served), bare]
