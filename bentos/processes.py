@@ -29,11 +29,13 @@ WORKER_ENVIRONMENT: Final = [
     *({"name": name, "value": "1"} for name in _THREADS),
     *({"name": name, "value": str(64 * 2**20)} for name in _KEPT),
     {"name": "MALLOC_ARENA_MAX", "value": "1"},
+    {"name": "GRPC_EXPERIMENTS", "value": "-event_engine_listener"},
 ]
 """Numeric libraries get one thread per worker: workers are what scales. The allocator keeps up to 64 MiB it
 has freed: fetching the pages of a large request's columns anew costs more than decoding them. And it has one heap
 for all threads: with one for each, what a swap frees is not where the next version is loaded, and the worker's
-memory wanders by several per cent for as long as it is swapped."""
+memory wanders by several per cent for as long as it is swapped. gRPC's one polling thread takes what arrives, where
+its event engine would hand each event to a further one: an eighth of a call."""
 
 _SWITCH_SECONDS: Final = 0.0005
 """How long a busy event loop keeps the interpreter from a thread that has come back from its model: with Python's
