@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from loadtests.bench.findings import Finding
@@ -113,6 +113,30 @@ def markdown_page(sections: Sequence[Section], conditions: Conditions) -> str:
 def json_page(sections: Sequence[Section], conditions: Conditions) -> dict[str, Any]:
     """Return everything as JSON has it, with every single run where a scenario kept them."""
     return {"conditions": asdict(conditions), "sections": [asdict(section) for section in sections]}
+
+
+def sections_of(page: Mapping[str, Any]) -> list[Section]:
+    """Return the sections of a page that `json_page` made."""
+    return [
+        Section(**section | {"findings": [Finding(**finding) for finding in section["findings"]]})
+        for section in page["sections"]
+    ]
+
+
+def renewed(sections: Sequence[Section], news: Sequence[Section], when: str) -> list[Section]:
+    """Return sections with those of the same title replaced, which say that they are of a later run.
+
+    Raises:
+        ValueError: There is none of that title.
+    """
+    later = {
+        section.title: replace(section, notes=[*section.notes, f"Measured in a later run, on {when}."])
+        for section in news
+    }
+    unknown = sorted(later.keys() - {section.title for section in sections})
+    if unknown:
+        raise ValueError(f"the page has no section '{unknown[0]}'")
+    return [later.get(section.title, section) for section in sections]
 
 
 def _findings_table(findings: Sequence[Finding]) -> str:

@@ -20,7 +20,15 @@ import httpx
 from loadtests.bench.contenders import REPORTS
 from loadtests.bench.machine import describe_libraries, describe_machine
 from loadtests.bench.models import ensure_bench_home
-from loadtests.bench.report import Conditions, Section, json_page, markdown_page, markdown_section
+from loadtests.bench.report import (
+    Conditions,
+    Section,
+    json_page,
+    markdown_page,
+    markdown_section,
+    renewed,
+    sections_of,
+)
 from loadtests.bench.stage import Effort, Stage
 from loadtests.errors import LoadTestError
 from loadtests.homes import default_home
@@ -49,10 +57,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--only", default=",".join(SCENARIOS), help=f"some of {','.join(SCENARIOS)}; writes no page"
     )
+    parser.add_argument(
+        "--renew", action="store_true", help="with --only: into the page too, whose other sections stay as they are"
+    )
     parser.add_argument("--no-peers", action="store_true", help="leave out peers with environments of their own")
     parser.add_argument("--data", type=Path, default=default_home() / "data", help="where named data sets are kept")
     options = parser.parse_args(arguments)
     wanted = options.only.split(",")
+    if options.renew and (options.quick or options.no_peers):
+        parser.error("--renew is for what the page has: no --quick, no --no-peers")
     unknown = sorted(set(wanted) - set(SCENARIOS))
     if unknown:
         parser.error(f"there is no scenario '{unknown[0]}'; there are {', '.join(SCENARIOS)}")
@@ -72,7 +85,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"bench: {_told(error)}", file=sys.stderr)
         return 1
     whole = not failed and not options.quick and not options.no_peers and set(wanted) == set(SCENARIOS)
-    _write(sections, _conditions(stage), publish=whole)
+    if options.renew and not failed:
+        _renew(sections)
+    else:
+        _write(sections, _conditions(stage), publish=whole)
     for name in failed:
         print(f"bench: scenario {name} failed, see above", file=sys.stderr)
     return 1 if failed else 0
@@ -120,6 +136,12 @@ def _write(sections: Sequence[Section], conditions: Conditions, *, publish: bool
     page.write_text(markdown_page(sections, conditions), encoding="utf-8")
     data.write_text(json.dumps(json_page(sections, conditions), indent=1) + "\n", encoding="utf-8")
     print(f"wrote {page} and {data}")
+
+
+def _renew(news: Sequence[Section]) -> None:
+    known = json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8"))
+    when = datetime.now(UTC).strftime("%Y-%m-%d at %H:%M UTC")
+    _write(renewed(sections_of(known), news, when), Conditions(**known["conditions"]), publish=True)
 
 
 def _say(text: str) -> None:

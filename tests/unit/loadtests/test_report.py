@@ -1,9 +1,20 @@
 import dataclasses
 import json
 
+import pytest
+
 from loadtests.bench.findings import at_least, at_most, not_measured
 from loadtests.bench.measure import Measured, medians
-from loadtests.bench.report import SERVER_HEAD, Conditions, Section, json_page, markdown_page, server_row
+from loadtests.bench.report import (
+    SERVER_HEAD,
+    Conditions,
+    Section,
+    json_page,
+    markdown_page,
+    renewed,
+    sections_of,
+    server_row,
+)
 
 RUN = Measured(
     cpu_answering=180.0,
@@ -66,3 +77,16 @@ def test_the_json_holds_what_the_page_holds() -> None:
     held = json.loads(json.dumps(json_page([SECTION], CONDITIONS)))
     assert held["conditions"]["compared"] == 512
     assert [finding["met"] for finding in held["sections"][0]["findings"]] == [True, False, None]
+
+
+def test_a_page_is_read_back_and_a_section_of_it_renewed_which_says_so() -> None:
+    other = dataclasses.replace(SECTION, title="Memory")
+    held = sections_of(json.loads(json.dumps(json_page([SECTION, other], CONDITIONS))))
+    assert markdown_page(held, CONDITIONS) == markdown_page([SECTION, other], CONDITIONS)
+    better = dataclasses.replace(other, findings=[at_most("CPU", 1.1, 1.5, " ×")])
+    page = markdown_page(renewed(held, [better], "2026-11-23 at 08:00 UTC"), CONDITIONS)
+    assert page.index("## One row per request") < page.index("## Memory")
+    assert page.count("| CPU | ≤ 1.5 × | 1.1 × | met |") == 1
+    assert page.count("- Measured in a later run, on 2026-11-23 at 08:00 UTC.") == 1
+    with pytest.raises(ValueError, match="the page has no section 'Disk'"):
+        renewed(held, [dataclasses.replace(other, title="Disk")], "today")
