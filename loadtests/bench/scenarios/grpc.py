@@ -22,7 +22,7 @@ from loadtests.rows import unit_names
 from loadtests.servers import Server, free_port, running
 
 OF_BARE, IN_FLIGHT = 1.3, 16
-SHORTER: Final = 8
+SHORTER: Final = 2
 """Rounds are that much shorter and as many more: gRPC's threads and the client's share two cores, and what a call
 costs wanders by a fifth within seconds, for all servers alike."""
 
