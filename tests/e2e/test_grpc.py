@@ -130,7 +130,10 @@ def test_it_answers_as_http_does(served: Any, small_features: list[dict[str, Any
         found = outputs(infer(opened)(request("small", columns), timeout=20))
     assert found["prediction"].tolist() == [one["prediction"] for one in by_http]
     np.testing.assert_allclose(found["probabilities"][:, 1], [one["probability"] for one in by_http], atol=1e-9)
-    assert 'protocol="grpc"' in served.get("/metrics").text
+    deadline = time.monotonic() + 30
+    while 'protocol="grpc"' not in served.get("/metrics").text:  # workers tell what they counted every second or so
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.long
