@@ -9,17 +9,18 @@ refused at the door, before it has waited. A batch has one model version and one
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
-from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Final
 from weakref import ref
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from inference.columns import concatenate
+from inference.batch_calls import Outcomes, Params, Waiting, run_batch
 from inference.cost import CostModel
 from inference.errors import (
     DeadlineExceededError,
@@ -32,11 +33,6 @@ from inference.observer import BatchObserver
 from inference.runtime import EncodedColumns
 from inference.served_model import Predictions, ServedModel
 
-Params = Mapping[str, Any]
-_SHARE_OF_TIME: Final = 0.25
-"""What one call may take of the time that is left: enough remains to run the innocent after a call that hung."""
-_PATIENCE: Final = 3.0
-"""A call may always take this many times what such calls took so far."""
 _PACE_SMOOTHING: Final = 0.1
 _SLOWEST_PACE: Final = 10.0
 """How many times its call's seconds a batch may seem to take before its waiting room is no longer believed."""
@@ -58,17 +54,6 @@ class BatchingPolicy(BaseModel):
 
     inline_seconds: float = Field(default=0.002, ge=0)
     """Calls predicted to be shorter run on the event loop; longer ones in a thread."""
-
-
-@dataclass(slots=True, eq=False)
-class _Request:
-    columns: EncodedColumns
-    rows: int
-    future: asyncio.Future[Predictions]
-    queued_at: float
-    deadline: float | None
-    params: Params | None
-    like: str  # what `params` look like: to Python 1, 1.0 and True are equal, to a model they need not be
 
 
 class Batcher:
@@ -98,9 +83,10 @@ class Batcher:
         self.model, self.name, self.version = model, name, version
         self._policy, self._cost, self._executor, self._observer = policy, cost, executor, observer
         self._is_remote = model.is_remote
-        self._queue: deque[_Request] = deque()
+        self._queue: deque[Waiting] = deque()
         self._queued_rows = 0
-        self._running: list[_Request] = []
+        self._threaded: deque[_Running] = deque()
+        self._baton = _Baton()
         self._busy_until = 0.0
         self._pace = 1.0
         self._flushing = False
@@ -136,13 +122,15 @@ class Batcher:
         loop = asyncio.get_running_loop()
         # A compiled model knows no parameters: they must not keep its requests apart.
         own = params if self._is_remote else None
-        request = _Request(columns, rows, loop.create_future(), now, deadline, own, repr(own) if own else "")
+        request = Waiting(columns, rows, loop.create_future(), now, deadline, own, repr(own) if own else "")
         self._queue.append(request)
         self._queued_rows += rows
         if not self._flushing:
             self._flushing = True
             self._idle.clear()
             loop.call_soon(self._flush)
+        elif self._threaded:
+            self._hand_over_ahead()
         if deadline is not None and (self._timer is None or deadline < self._timer_at):
             self._set_timer(deadline, now, loop)
         return await request.future
@@ -178,7 +166,7 @@ class Batcher:
         self._timer = None
         now = time.perf_counter()
         open_deadlines = []
-        for request in (*self._running, *self._queue):
+        for request in (*chain.from_iterable(running.batch for running in self._threaded), *self._queue):
             if request.deadline is None or request.future.done():
                 continue
             if request.deadline <= now:
@@ -193,51 +181,99 @@ class Batcher:
         if not batch:
             self._rest()
             return
-        rows = sum(request.rows for request in batch)
-        loop = asyncio.get_running_loop()
-        now = time.perf_counter()
-        expected = self._cost.predict(rows)
-        self._observer.batch_ran(rows, now - batch[0].queued_at)
-        self._observer.queue_changed(self._queued_rows)
+        expected = self._announce(batch)
         if not self._is_remote and expected <= self._policy.inline_seconds:
-            self._answer(batch, _run(self.model, batch, expected))
+            self._answer(batch, run_batch(self.model, batch, expected))
             if self._queue:
-                loop.call_soon(self._flush)
+                asyncio.get_running_loop().call_soon(self._flush)
             else:  # a pass of the event loop only to find that nothing waits would cost what a row costs
                 self._rest()
             return
-        self._running, self._busy_until = batch, now + self._pace * expected
+        self._hand_over(batch, expected)
+
+    def _hand_over(self, batch: list[Waiting], expected: float) -> None:
+        """Let the thread run a batch, and those that are handed over while it is at it."""
+        loop, now = asyncio.get_running_loop(), time.perf_counter()
+        self._expect(batch, now, expected)
+        self._baton = _Baton()
         try:
-            work = loop.run_in_executor(self._executor, _run, self.model, batch, expected)
+            work = loop.run_in_executor(self._executor, self._run_on, self._baton, batch, expected, loop)
         except RuntimeError:  # it is shut down: nobody, and no drain, is to wait for what will not come
-            self._running, self._busy_until = [], 0.0
-            self._answer(batch, _Outcomes([DrainingError()] * len(batch), 0.0))
-            loop.call_soon(self._flush)
+            loop.call_soon(self._on_batch_done, batch, Outcomes([DrainingError()] * len(batch), 0.0))
             return
-        work.add_done_callback(lambda done: self._on_thread_done(batch, now, expected, done))
+        work.add_done_callback(self._on_thread_done)
+        self._hand_over_ahead()
+
+    def _hand_over_ahead(self) -> None:
+        """Give the thread its next batch while it is at one, where a full one waits.
+
+        It could only come back for it when this loop has time, which under overload is after a pass of refusals.
+        """
+        full = self._queued_rows >= self._policy.max_batch_rows
+        if not full or len(self._threaded) != 1 or self._is_remote:
+            return
+        with self._baton.lock:
+            if self._baton.is_dropped:
+                return
+            batch = self._next_batch()
+            if not batch:
+                return
+            expected = self._announce(batch)
+            self._baton.ahead = (batch, expected)
+        self._expect(batch, max(time.perf_counter(), self._busy_until), expected)
+
+    def _announce(self, batch: list[Waiting]) -> float:
+        """Tell the observer of a batch that begins; return the seconds it is expected to take."""
+        rows = sum(request.rows for request in batch)
+        self._observer.batch_ran(rows, time.perf_counter() - batch[0].queued_at)
+        self._observer.queue_changed(self._queued_rows)
+        return self._cost.predict(rows)
+
+    def _expect(self, batch: list[Waiting], begins: float, expected: float) -> None:
+        self._threaded.append(_Running(batch, begins, expected))
+        self._busy_until = begins + self._pace * expected
+
+    def _run_on(
+        self, baton: _Baton, batch: list[Waiting], expected: float, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Run a batch, and each that was handed over meanwhile; in the thread."""
+        following: tuple[list[Waiting], float] | None = (batch, expected)
+        while following is not None:
+            # Some of what was handed over ahead may have been given up since.
+            batch = [request for request in following[0] if not request.future.done()]
+            outcomes = run_batch(self.model, batch, following[1]) if batch else Outcomes([], 0.0)
+            with baton.lock:
+                following, baton.ahead = baton.ahead, None
+                baton.is_dropped = following is None
+            loop.call_soon_threadsafe(self._on_batch_done, batch, outcomes)
 
     def _rest(self) -> None:
         self._flushing = False
         self._observer.queue_changed(0)
         self._idle.set()
 
-    def _on_thread_done(
-        self, batch: list[_Request], started: float, expected: float, done: asyncio.Future[_Outcomes]
-    ) -> None:
-        self._running, self._busy_until = [], 0.0
-        if done.cancelled() or (error := done.exception()) is not None:
-            failure = DrainingError() if done.cancelled() else error
-            self._answer(batch, _Outcomes([failure or DrainingError()] * len(batch), 0.0))
+    def _on_batch_done(self, batch: list[Waiting], outcomes: Outcomes) -> None:
+        done = self._threaded.popleft()
+        if outcomes.seconds:
+            # Who waits, waits for the thread and for this loop too, which under overload is busy refusing.
+            self._pace = _smoothed(self._pace, (time.perf_counter() - done.began) / done.expected)
+        self._answer(batch, outcomes)
+        if self._threaded:
+            self._hand_over_ahead()
         else:
-            outcomes = done.result()
-            if outcomes.seconds:
-                # Who waits, waits for the thread and for this loop too, which under overload is busy refusing.
-                self._pace = _smoothed(self._pace, (time.perf_counter() - started) / expected)
-            self._answer(batch, outcomes)
-        self._flush()
+            self._busy_until = 0.0
+            self._flush()
 
-    def _next_batch(self) -> list[_Request]:
-        batch: list[_Request] = []
+    def _on_thread_done(self, work: asyncio.Future[None]) -> None:
+        """Answer what the thread left behind: it was never begun, or broke off in a way that no model may."""
+        if not work.cancelled() and work.exception() is None:
+            return
+        for running in tuple(self._threaded):
+            failure = DrainingError() if work.cancelled() else work.exception() or DrainingError()
+            self._on_batch_done(running.batch, Outcomes([failure] * len(running.batch), 0.0))
+
+    def _next_batch(self) -> list[Waiting]:
+        batch: list[Waiting] = []
         rows = 0
         now = time.perf_counter()
         while self._queue:
@@ -255,7 +291,7 @@ class Batcher:
             rows += request.rows
         return batch
 
-    def _answer(self, batch: list[_Request], outcomes: _Outcomes) -> None:
+    def _answer(self, batch: list[Waiting], outcomes: Outcomes) -> None:
         if outcomes.seconds:
             self._cost.learn(sum(request.rows for request in batch), outcomes.seconds)
         for request, result in zip(batch, outcomes.results, strict=True):
@@ -271,6 +307,24 @@ class Batcher:
                 request.future.set_exception(failure)
 
 
+@dataclass(slots=True)
+class _Running:
+    """A batch that the thread is at or will be: when it begins, and the seconds it is expected to take."""
+
+    batch: list[Waiting]
+    began: float
+    expected: float
+
+
+@dataclass(slots=True)
+class _Baton:
+    """What loop and thread pass each other: the batch that comes next, until the thread has dropped it to end."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    ahead: tuple[list[Waiting], float] | None = None
+    is_dropped: bool = False
+
+
 def _smoothed(pace: float, latest: float) -> float:
     return pace + _PACE_SMOOTHING * (min(max(latest, 1.0), _SLOWEST_PACE) - pace)
 
@@ -279,58 +333,3 @@ def _expire(reference: ref[Batcher]) -> None:
     batcher = reference()
     if batcher is not None:
         batcher.expire()
-
-
-@dataclass(slots=True)
-class _Outcomes:
-    """What became of each request of a batch, and the seconds of the joint call (0 when it failed)."""
-
-    results: list[Predictions | BaseException]
-    seconds: float
-
-
-def _run(model: ServedModel, batch: list[_Request], expected: float) -> _Outcomes:
-    """Run the batch in one call; when it raises, run its requests one by one, so that only the culprit fails."""
-    started = time.perf_counter()
-    try:
-        answer = _call(model, batch, expected)
-    except Exception as error:
-        if len(batch) == 1:
-            return _Outcomes([error], 0.0)
-        return _Outcomes([_rerun(model, request, expected) for request in batch], 0.0)
-    seconds = time.perf_counter() - started
-    if len(batch) == 1:
-        return _Outcomes([answer], seconds)
-    results: list[Predictions | BaseException] = []
-    start = 0
-    for request in batch:
-        end = start + request.rows
-        probabilities = answer.probabilities
-        results.append(
-            Predictions(answer.prediction[start:end], None if probabilities is None else probabilities[start:end])
-        )
-        start = end
-    return _Outcomes(results, seconds)
-
-
-def _rerun(model: ServedModel, request: _Request, expected: float) -> Predictions | BaseException:
-    if request.future.done():  # given up meanwhile: those behind it need the time
-        return DeadlineExceededError()
-    return _run(model, [request], expected).results[0]
-
-
-def _call(model: ServedModel, batch: list[_Request], expected: float) -> Predictions:
-    columns = concatenate([request.columns for request in batch])
-    rows = sum(request.rows for request in batch)
-    if not model.is_remote:
-        return model.predict(columns, rows)
-    return model.predict_within(columns, rows, params=batch[0].params, seconds=_allowance(batch, expected))
-
-
-def _allowance(batch: list[_Request], expected: float) -> float | None:
-    """Return the seconds that a call may take, None where nobody has a deadline."""
-    deadlines = [request.deadline for request in batch if request.deadline is not None]
-    if not deadlines:
-        return None
-    left = min(deadlines) - time.perf_counter()
-    return max(0.001, min(left, max(left * _SHARE_OF_TIME, expected * _PATIENCE)))
