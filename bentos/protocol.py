@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import time
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, Protocol
@@ -157,7 +158,7 @@ class HotProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """End a connection that has been idle for too long."""
         left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if self._answering is not None or left > 0:
+        if self._answering is not None or left > 0 or self._has_unread():
             # One timer per connection looks now and then, instead of one being set and cancelled per request.
             self.timeout_keep_alive_task = self.loop.call_later(max(left, 0.1), self.timeout_keep_alive_handler)
         else:
@@ -177,6 +178,12 @@ class HotProtocol(HttpToolsProtocol):
         parts.append(b"content-type: %b\r\ncontent-length: %d\r\n\r\n" % (media_type, len(body)))
         parts.append(body)
         self.transport.write(b"".join(parts))
+
+    def _has_unread(self) -> bool:
+        """Return whether the client has sent what the loop, busy with others, has not come to yet."""
+        watch = select.poll()
+        watch.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(watch.poll(0))
 
     def _is_idle(self) -> bool:
         return (self.cycle is None or self.cycle.response_complete) and not self.pipeline

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import Any
 
 import orjson
@@ -18,11 +19,11 @@ _BULK = re.compile(rb'\{"(?:dtype|distinct|range|base64|codes)"')
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of one record."""
+    """The rows of one record, each with a value for each column of its table, in the table's order."""
 
-    predictions: list[dict[str, Any]]
-    features: dict[str, Any]
-    protected: list[dict[str, Any]]
+    predictions: list[tuple[Any, ...]]
+    features: tuple[Any, ...]
+    protected: list[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def decode(line: bytes) -> Line:
         record = orjson.loads(line)
         if _BULK.search(line) is not None:
             record = _plain(record)
-        rows = Rows(list(_prediction_rows(record)), _feature_row(record), list(_protected_rows(record)))
+        rows = Rows(_prediction_rows(record), _feature_row(record), _protected_rows(record))
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError) as error:
         return Line(line, None, type(error).__name__)
     return Line(line, rows)
@@ -62,47 +63,62 @@ def _plain(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _at(values: list[Any] | None, index: int) -> Any:
-    return None if values is None else values[index]
+def _each(values: list[Any] | None, rows: int) -> Iterable[Any]:
+    """Return what each row has.
+
+    Raises:
+        ValueError: Not as many as there are rows.
+    """
+    if values is None:
+        return repeat(None)
+    if type(values) is not list or len(values) != rows:
+        raise ValueError("a value for each row")
+    return values
 
 
-def _prediction_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    served_at = datetime.fromtimestamp(record["served_at"], UTC)
-    for index, position in enumerate(record["positions"]):
-        yield {
-            "prediction_id": f"{record['request_id']}-{position}",
-            "request_id": record["request_id"],
-            "served_at": served_at,
-            "model": record["model"],
-            "model_version": record["model_version"],
-            "variant": record["variant"],
-            "epoch": record["epoch"],
-            "rollout_id": record["rollout_id"],
-            "protocol": record["protocol"],
-            "unit_hash": _at(record["unit_hashes"], index),
-            "cohort": _at(record["cohorts"], index),
-            "caller_id": _at(record["caller_ids"], index),
-            "prediction": record["predictions"][index],
-            "score": _at(record["scores"], index),
-            "latency_us": record["latency_us"],
-        }
+def _prediction_rows(record: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return rows of `PREDICTION`."""
+    request_id, positions = record["request_id"], record["positions"]
+    rows = len(positions)
+    return list(
+        zip(
+            [f"{request_id}-{position}" for position in positions],
+            repeat(request_id),
+            repeat(datetime.fromtimestamp(record["served_at"], UTC)),
+            repeat(record["model"]),
+            repeat(record["model_version"]),
+            repeat(record["variant"]),
+            repeat(record["epoch"]),
+            repeat(record["rollout_id"]),
+            repeat(record["protocol"]),
+            _each(record["unit_hashes"], rows),
+            _each(record["cohorts"], rows),
+            _each(record["caller_ids"], rows),
+            _each(record["predictions"], rows),
+            _each(record["scores"], rows),
+            repeat(record["latency_us"]),
+            strict=False,  # what repeats has no end
+        )
+    )
 
 
-def _feature_row(record: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "request_id": record["request_id"],
-        "model_version": record["model_version"],
-        "variant": record["variant"] or "",
-        "positions": record["positions"],
-        "features": record["features"],
-    }
+def _feature_row(record: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the row of `FEATURE_BLOCK`."""
+    return (
+        record["request_id"],
+        record["model_version"],
+        record["variant"] or "",
+        record["positions"],
+        record["features"],
+    )
 
 
-def _protected_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for index, position in enumerate(record["positions"]):
-        for attribute, value in (_at(record["protected"], index) or {}).items():
-            yield {
-                "prediction_id": f"{record['request_id']}-{position}",
-                "attribute": attribute,
-                "value": value,
-            }
+def _protected_rows(record: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return rows of `PROTECTED_ATTRIBUTE`."""
+    if record["protected"] is None:
+        return []
+    return [
+        (f"{record['request_id']}-{position}", attribute, value)
+        for position, named in zip(record["positions"], record["protected"], strict=True)
+        for attribute, value in (named or {}).items()
+    ]

@@ -12,7 +12,8 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError, StatementError
 
-from database.engine import insert_or_ignore, reading
+from database.engine import reading
+from database.row_insert import RowInsert
 from monitoring.predictions import SEGMENT_SUFFIX, UNLOCKED_SUFFIX
 from monitoring.rows import Line, Rows, decode
 from monitoring.tables import FEATURE_BLOCK, PREDICTION, PROTECTED_ATTRIBUTE, SEGMENT
@@ -46,6 +47,9 @@ class Shipper:
     def __init__(self, spool: Path, engine: Engine) -> None:
         spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._spool, self._engine = spool, engine
+        self._insert_predictions = RowInsert(engine, PREDICTION)
+        self._insert_features = RowInsert(engine, FEATURE_BLOCK)
+        self._insert_protected = RowInsert(engine, PROTECTED_ATTRIBUTE)
         self._offsets: dict[str, int] = {}
         self._knows_offsets = False
         self._rows = self._quarantined = 0
@@ -165,13 +169,9 @@ class Shipper:
         return sum(len(record.predictions) for record in records), []
 
     def _insert_all(self, connection: Connection, records: list[Rows]) -> None:
-        for table, rows in (
-            (PREDICTION, [row for record in records for row in record.predictions]),
-            (FEATURE_BLOCK, [record.features for record in records]),
-            (PROTECTED_ATTRIBUTE, [row for record in records for row in record.protected]),
-        ):
-            if rows:
-                connection.execute(insert_or_ignore(self._engine, table), rows)
+        self._insert_predictions(connection, [row for record in records for row in record.predictions])
+        self._insert_features(connection, [record.features for record in records])
+        self._insert_protected(connection, [row for record in records for row in record.protected])
 
     def _quarantine(self, name: str, lines: list[Line]) -> None:
         folder = self._spool / "quarantine"

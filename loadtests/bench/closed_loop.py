@@ -93,10 +93,10 @@ async def closed_loop(port: int, requests: Sequence[bytes], connections: int, se
     """Send requests for `seconds` over `connections` connections, and return what came back."""
     started = time.perf_counter()
     load = ClosedLoop(port, started + seconds, connections)
-    for index in range(connections):
-        # Each connection starts elsewhere in the rows, so that no two ask about the same person at once.
-        offset = index * len(requests) // connections
-        await load.connect(cycle([*requests[offset:], *requests[:offset]]))
+    # All connections draw from one cycle, so that no two ask about the same person at once.
+    shared = cycle(requests)
+    for _ in range(connections):
+        await load.connect(shared)
     try:
         await asyncio.wait_for(load.done.wait(), seconds + PATIENCE_SECONDS)
     except TimeoutError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from inference.batching import BatchingPolicy
@@ -53,50 +55,71 @@ def _rows_of_a_slow_call(stage: Stage, served: Served, model: BenchModel) -> tup
     return rows, rows * per_row
 
 
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Runs one after the other, so that they met the same machine: closed loops by connections, then open ones."""
+
+    closed: Mapping[int, Load]
+    twice: Load
+    thrice: Load
+
+
 def _section(stage: Stage, ours: Contender, title: str, *, slow: bool) -> Section:
-    effort = stage.effort
-    load(ours, connections=effort.connections, seconds=effort.seconds)
-    closed_runs: dict[int, list[Load]] = {times: [] for times in TIMES_CONNECTIONS}
-    for number in range(ROUNDS):
-        for times, runs in closed_runs.items():
-            connections = times * effort.connections
-            stage.say(f"round {number + 1} of {ROUNDS}: {connections} connections")
-            runs.append(load(ours, connections=connections, seconds=effort.seconds))
-    calm, doubled = closed_runs[1], closed_runs[2]
-    # More connections make larger batches, which cost less a row: the peak is the best that any of them reached.
-    peak_runs = max(closed_runs.values(), key=lambda runs: statistics.median(map(_rate, runs)))
-    peak = statistics.median(map(_rate, peak_runs))
-    stage.say(f"open loop at twice and three times {peak:,.0f} requests/s")
-    twice = _open(stage, ours, 2 * peak, effort.long_seconds)
-    thrice = _open(stage, ours, 3 * peak, effort.long_seconds / 3)
-    served_cost = statistics.median(one.cpu_answering / max(one.served, 1) for one in peak_runs)
-    refused_cost = refusal_cost(thrice.cpu_answering, thrice.served, thrice.refused, served_cost)
-    share = None if refused_cost is None else refused_cost / served_cost
+    load(ours, connections=stage.effort.connections, seconds=stage.effort.seconds)
+    rounds = [_round(stage, ours, number) for number in range(1, ROUNDS + 1)]
+    few, twice_as_many = (times * stage.effort.connections for times in TIMES_CONNECTIONS[:2])
+    # More connections make larger batches, which cost less a row: the peak is the best that any number reached.
+    best = max(rounds[0].closed, key=lambda number: statistics.median(_rate(one.closed[number]) for one in rounds))
+    peak = statistics.median(_rate(one.closed[best]) for one in rounds)
+    share = _share_of_a_refusal(rounds, best)
     # Over the time until the last answer: what was taken in and answered after the last arrival took time too.
-    goodput = _rate(twice) / peak
-    closed = statistics.median(_rate(two) / _rate(one) for one, two in zip(calm, doubled, strict=True))
+    goodput = statistics.median(_rate(one.twice) / _rate(one.closed[best]) for one in rounds)
+    closed = statistics.median(_rate(one.closed[twice_as_many]) / _rate(one.closed[few]) for one in rounds)
     findings = [
         _goodput(goodput, share, slow=slow),
-        at_least(
-            f"served with {2 * effort.connections} connections, beside {effort.connections}", closed, CLOSED_GOODPUT
-        ),
-        *_manners(twice),
+        at_least(f"served with {twice_as_many} connections, beside {few}", closed, CLOSED_GOODPUT),
+        *_manners([one.twice for one in rounds]),
     ]
+    middle = sorted(rounds, key=lambda one: _rate(one.twice))[ROUNDS // 2]
     rows = [
-        *(
-            _row(f"closed loop, {times * effort.connections} connections", runs[-1])
-            for times, runs in closed_runs.items()
-        ),
-        _row("open loop, twice the peak", twice),
-        _row("open loop, three times the peak", thrice),
+        *(_row(f"closed loop, {number} connections", run) for number, run in middle.closed.items()),
+        _row("open loop, twice the peak", middle.twice),
+        _row("open loop, three times the peak", middle.thrice),
     ]
     cost = "no request was refused" if share is None else f"a refusal costs r = {share:.2f} of a served request"
     notes = [
-        f"The peak is {peak:,.0f} requests/s, the best median of the closed loops.",
-        f"From the run at three times the peak: {cost}.",
+        f"{ROUNDS} rounds of closed loops, twice the peak of that round and three times; ratios are medians of the"
+        " rounds', latencies the largest of them; the rows are those of one round.",
+        f"The peak is {peak:,.0f} requests/s, the best median of the closed loops ({best} connections).",
+        f"From the runs at three times the peak: {cost}.",
     ]
-    raw = [one.answer for runs in (*closed_runs.values(), [twice, thrice]) for one in runs]
+    raw = [run.answer for one in rounds for run in (*one.closed.values(), one.twice, one.thrice)]
     return Section(title, HEAD, rows, findings, notes, raw)
+
+
+def _round(stage: Stage, ours: Contender, number: int) -> _Round:
+    effort = stage.effort
+    seconds = effort.long_seconds / ROUNDS
+    closed = {}
+    for times in TIMES_CONNECTIONS:
+        connections = times * effort.connections
+        stage.say(f"round {number} of {ROUNDS}: {connections} connections")
+        closed[connections] = load(ours, connections=connections, seconds=seconds / 2)
+    peak = max(map(_rate, closed.values()))
+    stage.say(f"round {number} of {ROUNDS}: open loop at twice and three times {peak:,.0f} requests/s")
+    return _Round(closed, _open(stage, ours, 2 * peak, seconds), _open(stage, ours, 3 * peak, seconds / 3))
+
+
+def _share_of_a_refusal(rounds: Sequence[_Round], connections: int) -> float | None:
+    """Return the CPU of a refusal beside that of a served request, None where nothing was refused."""
+    served = statistics.median(
+        one.closed[connections].cpu_answering / max(one.closed[connections].served, 1) for one in rounds
+    )
+    costs = [
+        refusal_cost(one.thrice.cpu_answering, one.thrice.served, one.thrice.refused, served) for one in rounds
+    ]
+    known = [cost for cost in costs if cost is not None]
+    return statistics.median(known) / served if known else None
 
 
 def _open(stage: Stage, ours: Contender, rate: float, seconds: float) -> Load:
@@ -115,17 +138,19 @@ def _goodput(goodput: float, share: float | None, *, slow: bool) -> Finding:
     return at_least(f"{figure} = {bound:.2f} of peak", goodput / bound, GOODPUT)
 
 
-def _manners(found: Load) -> list[Finding]:
+def _manners(found: Sequence[Load]) -> list[Finding]:
     budget = 1e3 * BatchingPolicy().max_wait_seconds
     refusals = (
-        at_most("p99 of a refusal", found.latency("p99", refused=True), REFUSAL_MILLISECONDS, " ms")
-        if found.refused
+        at_most(
+            "p99 of a refusal", max(one.latency("p99", refused=True) for one in found), REFUSAL_MILLISECONDS, " ms"
+        )
+        if any(one.refused for one in found)
         else not_measured("p99 of a refusal", f"≤ {REFUSAL_MILLISECONDS:g} ms", "no request was refused")
     )
     return [
         refusals,
-        at_most("p99 of what was accepted: the budget", found.latency("p99"), budget, " ms"),
-        at_most("requests without an answer", found.silent, 0),
+        at_most("p99 of what was accepted: the budget", max(one.latency("p99") for one in found), budget, " ms"),
+        at_most("requests without an answer", sum(one.silent for one in found), 0),
     ]
 
 

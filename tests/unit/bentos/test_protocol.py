@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -13,6 +14,7 @@ import httpx
 import pytest
 import uvicorn
 import uvicorn.protocols.http.auto
+import uvloop
 
 from access.key_file import FiledKey, as_bytes, replace_file
 from access.scopes import Scope
@@ -89,7 +91,7 @@ def site(service: Any, credit: Any, monkeypatch: pytest.MonkeyPatch) -> Callable
 
         await service._run(with_worker)
 
-    return lambda scenario: asyncio.run(run(scenario))
+    return lambda scenario, run_loop=asyncio.run: run_loop(run(scenario))
 
 
 async def _nothing(_scope: Any, _receive: Any, send: Any) -> None:
@@ -262,6 +264,33 @@ def test_an_idle_connection_is_closed_and_one_in_use_is_not(site: Any, credit: A
         writer.close()
 
     site(scenario)
+
+
+def test_a_request_that_came_while_the_loop_was_busy_is_answered_before_its_connection_is_too_old(
+    site: Any, credit: Any
+) -> None:
+    whole = request({"instances": credit.instances(1)})
+
+    async def scenario(site: Site) -> None:
+        reader, writer = await site.connect()
+        for _ in range(2):
+            writer.write(whole)
+            assert (await read_answer(reader))[0] == 200
+        loop, (ours, theirs) = asyncio.get_running_loop(), socket.socketpair()
+
+        def be_long() -> None:
+            """Be one of many events of a pass, after which timers are looked at before the next pass."""
+            loop.remove_reader(ours)
+            writer.write(whole)
+            time.sleep(1.2)
+
+        with ours, theirs:
+            loop.add_reader(ours, be_long)
+            theirs.send(b"!")
+            assert (await read_answer(reader))[0] == 200
+        writer.close()
+
+    site(scenario, uvloop.run)
 
 
 def test_a_server_that_stops_answers_what_it_took_and_closes(site: Any, credit: Any) -> None:

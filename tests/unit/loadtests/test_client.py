@@ -1,5 +1,6 @@
 import asyncio
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -85,6 +86,35 @@ def test_every_answer_is_counted_once_with_its_status(protocol: type[Answering],
     assert result["failures"] == Answering.asked // 5
     assert result["lost"] == result["unanswered"] == 0
     assert 0 < result["p50"] <= result["p95"] <= result["p99"] <= result["largest"]  # type: ignore[operator]
+
+
+class Listening(asyncio.Protocol):
+    """Answers, and keeps what it was asked."""
+
+    heard: ClassVar[list[bytes]] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.heard.append(data.rsplit(b"\r\n", 1)[1])
+        self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
+def test_connections_of_a_closed_loop_take_turns_so_that_what_they_ask_differs() -> None:
+    requests = requests_of("/predict", [b"%d" % person for person in range(20)], JSON_TYPE)
+
+    async def ask() -> None:
+        server = await asyncio.get_running_loop().create_server(Listening, "127.0.0.1", 0)
+        async with server:
+            await closed_loop(server.sockets[0].getsockname()[1], requests, 4, 0.1)
+
+    asyncio.run(ask())
+    heard = Listening.heard
+    assert len(heard) > 40
+    # Of any 20 in a row, at most those that 4 connections had under way at its ends come twice.
+    assert all(len(set(heard[start : start + 20])) >= 20 - 4 for start in range(0, len(heard) - 20, 20))
 
 
 def test_connections_that_the_server_ends_instead_of_answering_are_failures() -> None:

@@ -87,7 +87,7 @@ def test_the_columns_of_a_single_row_are_logged_as_that_row(new_record: Any) -> 
     features = columns_from_rows([row], Signature(columns=columns, task=Task.REGRESSION))
     line = decode(encode_record(new_record("a", features=features)))
     assert line.rows is not None
-    assert line.rows.features["features"] == {name: [value] for name, value in row.items()}
+    assert line.rows.features[4] == {name: [value] for name, value in row.items()}
 
 
 def test_a_bulk_record_is_in_the_database_once(tmp_path: Path, engine: Engine, new_record: Any) -> None:
@@ -111,7 +111,7 @@ def test_rows_that_a_split_scattered_keep_their_positions(new_record: Any) -> No
     record: PredictionRecord = new_record("a", **values(ROWS) | {"positions": positions})
     line = decode(encode_record(record))
     assert line.rows is not None
-    assert line.rows.features["positions"] == positions
+    assert line.rows.features[3] == positions
 
 
 def test_several_values_a_row_keep_their_shape() -> None:

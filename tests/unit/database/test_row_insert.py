@@ -1,0 +1,103 @@
+"""Rows given by place are stored as SQLAlchemy stores rows given by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import JSON, Column, Engine, Float, Integer, MetaData, String, Table, create_engine, text
+
+from database.engine import insert_or_ignore, reading, sqlite_engine
+from database.row_insert import RowInsert
+from database.types import UtcDateTime
+
+WITHOUT_A_ZONE = datetime(1971, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+METADATA = MetaData()
+TABLE = Table(
+    "t",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcDateTime),
+    Column("told", JSON),
+    Column("name", String),
+    Column("score", Float),
+)
+ZONES = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))])
+TOLD = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+ROW = st.tuples(
+    st.integers(0, 5),
+    st.none() | st.datetimes(min_value=WITHOUT_A_ZONE, timezones=ZONES),
+    TOLD,
+    st.none() | st.text(st.characters(codec="utf-8"), max_size=5),
+    st.none() | st.floats(allow_nan=False),
+)
+
+
+@pytest.fixture(scope="module", params=["by place", "by name"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine whose driver takes parameters by place, and one that takes them by name as PostgreSQL's does."""
+    file = tmp_path_factory.mktemp("rows") / "a.db"
+    by_name = request.param == "by name"
+    engine = create_engine(f"sqlite:///{file}", paramstyle="named") if by_name else sqlite_engine(file)
+    METADATA.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def stored(engine: Engine) -> list[Any]:
+    """Return what lies in the file, past every type's reading, and empty the table."""
+    with engine.begin() as connection:
+        rows = [tuple(row) for row in connection.execute(text("SELECT *, typeof(told) FROM t ORDER BY id"))]
+        connection.execute(TABLE.delete())
+    return rows
+
+
+@given(st.lists(ROW, max_size=6))
+def test_the_file_holds_what_sqlalchemy_would_have_put_there(engine: Engine, rows: list[tuple[Any, ...]]) -> None:
+    names = TABLE.columns.keys()
+    with engine.begin() as connection:
+        RowInsert(engine, TABLE)(connection, rows)
+    ours = stored(engine)
+    with engine.begin() as connection:
+        for row in rows:
+            connection.execute(insert_or_ignore(engine, TABLE), dict(zip(names, row, strict=True)))
+    assert ours == stored(engine)
+
+
+def test_a_row_whose_key_is_there_is_left_alone(engine: Engine) -> None:
+    insert = RowInsert(engine, TABLE)
+    with engine.begin() as connection:
+        insert(connection, [(1, None, None, "first", None)])
+        insert(connection, [(1, None, None, "second", None), (2, None, None, "third", None)])
+    assert [row[3] for row in stored(engine)] == ["first", "third"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(1, WITHOUT_A_ZONE, None, "a", 0.5)],
+        [(1, None, {1, 2}, "a", 0.5)],
+        [(1, None, None, "a")],
+        [(1, None, None, "a", 0.5), (2, None, None, "a")],
+    ],
+)
+def test_what_cannot_be_bound_is_refused_and_stores_nothing(engine: Engine, rows: list[tuple[Any, ...]]) -> None:
+    with engine.begin() as connection, pytest.raises((ValueError, TypeError)):
+        RowInsert(engine, TABLE)(connection, rows)
+    assert stored(engine) == []
+
+
+def test_no_rows_are_no_statement(tmp_path: Path) -> None:
+    engine = sqlite_engine(tmp_path / "without_tables.db")
+    with reading(engine) as connection:
+        RowInsert(engine, TABLE)(connection, [])
+    engine.dispose()
