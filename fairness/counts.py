@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairness.errors import LengthMismatchError
-from fairness.groups import Groups, is_missing
+from fairness.groups import Groups
+from fairness.labels import Labels, is_favourable, missing
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,79 +47,62 @@ class GroupCounts:
         return self.tp + self.fp + self.selected_unlabelled
 
     def __add__(self, other: GroupCounts) -> GroupCounts:
-        return GroupCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return GroupCounts(
+            self.tp + other.tp,
+            self.fp + other.fp,
+            self.tn + other.tn,
+            self.fn + other.fn,
+            self.selected_unlabelled + other.selected_unlabelled,
+            self.rejected_unlabelled + other.rejected_unlabelled,
+        )
 
 
 def count_groups(
     groups: Groups,
-    y_true: Sequence[Any] | NDArray[Any] | None,
-    y_pred: Sequence[Any] | NDArray[Any],
+    y_true: Labels | None,
+    y_pred: Labels,
     favourable: Any,
 ) -> dict[str, GroupCounts]:
     """Return the counts of every group, in the order of `groups.names`.
 
     A missing outcome (None or NaN) makes its row unlabelled; `y_true=None` makes all of them so. A label is
-    favourable when it equals `favourable`; 1, 1.0 and True are equal, 1 and "1" are not.
+    favourable when it equals `favourable`, or is in that set; 1, 1.0 and True are equal, 1 and "1" are not.
 
     Raises:
         LengthMismatchError: The columns are not of one length.
     """
-    rows = len(groups.codes)
+    check_lengths(len(groups.codes), y_true, y_pred)
+    cell = cells_of(y_true, y_pred, favourable)
+    table = np.bincount(groups.codes * 6 + cell, minlength=6 * len(groups.names)).reshape(-1, 6).tolist()
+    return {name: from_cells(row) for name, row in zip(groups.names, table, strict=True)}
+
+
+def check_lengths(rows: int, y_true: Labels | None, y_pred: Labels) -> None:
+    """Raise `LengthMismatchError` unless the columns are of one length."""
     if len(y_pred) != rows:
         raise LengthMismatchError("protected attribute", rows, len(y_pred))
     if y_true is not None and len(y_true) != rows:
         raise LengthMismatchError("outcomes", len(y_true), rows)
-    predicted = is_favourable(y_pred, favourable).astype(np.intp)
+
+
+def cells_of(y_true: Labels | None, y_pred: Labels, favourable: Any) -> NDArray[np.uint8]:
+    """Return, per row, which of the six cells it is in: tn, fp, fn, tp, rejected or selected without an outcome."""
+    predicted = is_favourable(y_pred, favourable).view(np.uint8)
     if y_true is None:
-        cell = 4 + predicted
-    else:
-        actual = is_favourable(y_true, favourable)
-        cell = np.where(_missing(y_true), 4 + predicted, 2 * actual + predicted)
-    table = np.bincount(groups.codes * 6 + cell, minlength=6 * len(groups.names)).reshape(-1, 6).tolist()
-    return {
-        name: GroupCounts(tp=tp, fp=fp, tn=tn, fn=fn, selected_unlabelled=selected, rejected_unlabelled=rejected)
-        for name, (tn, fp, fn, tp, rejected, selected) in zip(groups.names, table, strict=True)
-    }
+        return predicted + np.uint8(4)
+    cell = is_favourable(y_true, favourable).view(np.uint8) * np.uint8(2) + predicted
+    absent = missing(y_true)
+    return cell if absent is None else np.where(absent, predicted + np.uint8(4), cell)
 
 
-def merge(left: Mapping[str, GroupCounts], right: Mapping[str, GroupCounts]) -> dict[str, GroupCounts]:
+def from_cells(cells: Sequence[int]) -> GroupCounts:
+    """Return six counts in the order of `cells_of` as the counts of a group."""
+    tn, fp, fn, tp, rejected, selected = cells
+    return GroupCounts(tp=tp, fp=fp, tn=tn, fn=fn, selected_unlabelled=selected, rejected_unlabelled=rejected)
+
+
+def merge(left: Mapping[Key, GroupCounts], right: Mapping[Key, GroupCounts]) -> dict[Key, GroupCounts]:
     """Return the counts of two disjoint sets of rows taken together; a group may be in only one of them."""
     names = list(left) + [name for name in right if name not in left]
     nothing = GroupCounts()
     return {name: left.get(name, nothing) + right.get(name, nothing) for name in names}
-
-
-def is_favourable(labels: Sequence[Any] | NDArray[Any], favourable: Any) -> NDArray[np.bool_]:
-    """Return, row by row, whether a label equals the favourable one."""
-    column = _as_column(labels)
-    if column.dtype.kind in "iufb" and not isinstance(favourable, int | float | bool | np.number | np.bool_):
-        return np.zeros(len(column), dtype=np.bool_)  # numpy would warn: a number never equals a text
-    if column.dtype.kind == "O":
-        # Element by element: numpy's own comparison would hand back what pandas' NA answers, which is no boolean.
-        return np.fromiter((_equal(value, favourable) for value in column), dtype=np.bool_, count=len(column))
-    return np.asarray(column == favourable, dtype=np.bool_)
-
-
-def _equal(value: Any, favourable: Any) -> bool:
-    return not is_missing(value) and bool(value == favourable)
-
-
-def _missing(labels: Sequence[Any] | NDArray[Any]) -> NDArray[np.bool_]:
-    column = _as_column(labels)
-    if column.dtype.kind == "f":
-        return np.asarray(np.isnan(column), dtype=np.bool_)
-    if column.dtype.kind != "O":
-        return np.zeros(len(column), dtype=np.bool_)
-    return np.fromiter(map(is_missing, column), dtype=np.bool_, count=len(column))
-
-
-def _as_column(labels: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
-    """Return a 1-D array, without turning a mix of numbers and text into text as numpy would."""
-    if isinstance(labels, np.ndarray):
-        return labels
-    values = getattr(labels, "to_numpy", None)
-    if values is not None:
-        return np.asarray(values())
-    column = np.empty(len(labels), dtype=object)
-    column[:] = list(labels)
-    return column

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 
@@ -21,6 +22,8 @@ class Metric(StrEnum):
     EQUAL_OPPORTUNITY_RATIO = "equal_opportunity_ratio"
     EQUALIZED_ODDS_DIFFERENCE = "equalized_odds_difference"
     EQUALIZED_ODDS_RATIO = "equalized_odds_ratio"
+    PREDICTIVE_PARITY_DIFFERENCE = "predictive_parity_difference"
+    PREDICTIVE_PARITY_RATIO = "predictive_parity_ratio"
 
     @property
     def is_ratio(self) -> bool:
@@ -39,7 +42,21 @@ class Metric(StrEnum):
             return (RateName.SELECTION_RATE,)
         if self.value.startswith("equal_opportunity"):
             return (RateName.TRUE_POSITIVE_RATE,)
+        if self.value.startswith("predictive_parity"):
+            return (RateName.PRECISION,)
         return (RateName.TRUE_POSITIVE_RATE, RateName.FALSE_POSITIVE_RATE)
+
+
+HEADLINE: Final = (
+    Metric.DEMOGRAPHIC_PARITY_DIFFERENCE,
+    Metric.DEMOGRAPHIC_PARITY_RATIO,
+    Metric.EQUAL_OPPORTUNITY_DIFFERENCE,
+    Metric.EQUAL_OPPORTUNITY_RATIO,
+    Metric.EQUALIZED_ODDS_DIFFERENCE,
+    Metric.EQUALIZED_ODDS_RATIO,
+)
+"""The metrics that a policy holds by default. Where base rates differ, a model that is not perfect cannot have both
+equalized odds and predictive parity (Chouldechova 2017), so that gating on both by default would be a trap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +124,28 @@ def equalized_odds_ratio(groups: Mapping[str, GroupCounts], minimum_rows: int = 
     return measure_metric(Metric.EQUALIZED_ODDS_RATIO, groups, minimum_rows)
 
 
+def predictive_parity_difference(groups: Mapping[str, GroupCounts], minimum_rows: int = 1) -> Measured:
+    """Return the highest precision minus the lowest (Chouldechova 2017, definition 2).
+
+    0.0 means that a favourable decision is right equally often in every group. A group of which nobody was selected
+    is left out, not taken for 0.
+    """
+    return measure_metric(Metric.PREDICTIVE_PARITY_DIFFERENCE, groups, minimum_rows)
+
+
+def predictive_parity_ratio(groups: Mapping[str, GroupCounts], minimum_rows: int = 1) -> Measured:
+    """Return the lowest precision divided by the highest; undefined where no favourable decision was right."""
+    return measure_metric(Metric.PREDICTIVE_PARITY_RATIO, groups, minimum_rows)
+
+
 def measure_metric(metric: Metric, groups: Mapping[str, GroupCounts], minimum_rows: int = 1) -> Measured:
     """Return any of the metrics by its name."""
-    parts = [between(eligible(rate, groups, minimum_rows), ratio=metric.is_ratio) for rate in metric.rates]
-    return worst(parts, ratio=metric.is_ratio)
+    return worst(measure_parts(metric, groups, minimum_rows), ratio=metric.is_ratio)
+
+
+def measure_parts(metric: Metric, groups: Mapping[str, GroupCounts], minimum_rows: int = 1) -> list[Measured]:
+    """Return the disparity of each rate that a metric compares."""
+    return [between(eligible(rate, groups, minimum_rows), ratio=metric.is_ratio) for rate in metric.rates]
 
 
 def between(rates: Eligible, *, ratio: bool) -> Measured:

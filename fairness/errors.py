@@ -4,7 +4,9 @@ FairnessError
 ├── LengthMismatchError      two columns that belong together have different lengths
 ├── UnusableGroupsError      a protected attribute cannot be read as groups (no scalars, or far too many values)
 ├── UnseenLabelError         the favourable label is in neither the predictions nor the outcomes
-└── UnknownAttributeError    the policy names an attribute that was not measured
+├── UnusableNumbersError     a column of scores or values has something in it that cannot be computed with
+├── UnknownReferenceError    the reference group is none of the groups
+└── UnknownAttributeError    an attribute is asked for that was not measured
 """
 
 from __future__ import annotations
@@ -44,10 +46,30 @@ class UnseenLabelError(FairnessError):
         )
 
 
+class UnusableNumbersError(FairnessError):
+    """A column of scores or values has something in it that cannot be computed with."""
+
+    def __init__(self, column: str, reason: str, row: int | None = None) -> None:
+        self.column, self.reason, self.row = column, reason, row
+        where = f"column '{column}'" if row is None else f"row {row} of column '{column}'"
+        super().__init__(f"{where} {reason}")
+
+
+class UnknownReferenceError(FairnessError):
+    """The reference group is none of the groups."""
+
+    def __init__(self, attribute: str, reference: str, groups: Sequence[str]) -> None:
+        self.attribute, self.reference, self.groups = attribute, reference, tuple(groups)
+        known = ", ".join(groups) or "none"
+        super().__init__(
+            f"reference group '{reference}' is none of the groups of '{attribute}'; there are: {known}"
+        )
+
+
 class UnknownAttributeError(FairnessError):
-    """The policy names an attribute that was not measured."""
+    """An attribute is asked for, by a policy or otherwise, that was not measured."""
 
     def __init__(self, attribute: str, measured: Sequence[str]) -> None:
         self.attribute, self.measured = attribute, tuple(measured)
         known = ", ".join(measured) or "none"
-        super().__init__(f"the policy has a tolerance for '{attribute}', which was not sent; measured: {known}")
+        super().__init__(f"protected attribute '{attribute}' was asked for and not sent; measured: {known}")

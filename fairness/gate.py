@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fairness.disparities import Metric
+from fairness.disparities import HEADLINE, Metric
 
 DIFFERENCE_LIMIT: Final = 0.10
 """Default tolerance of a difference: an engineering choice, not a legal one."""
@@ -85,7 +85,7 @@ class BiasPolicy(BaseModel):
 
 
 def default_policy(attributes: Iterable[str], *, outcomes: bool = True, gating: bool = True) -> BiasPolicy:
-    """Return a policy with the default limit for every metric: differences up to 0.10, ratios from 0.80.
+    """Return a policy with the default limit for the headline metrics: differences up to 0.10, ratios from 0.80.
 
     Without `outcomes` only demographic parity can be measured, and only that is asked for.
     """
@@ -95,7 +95,7 @@ def default_policy(attributes: Iterable[str], *, outcomes: bool = True, gating: 
             if metric.is_ratio
             else Tolerance(metric=metric, attribute=attribute, gating=gating, at_most=DIFFERENCE_LIMIT)
             for attribute in attributes
-            for metric in Metric
+            for metric in HEADLINE
             if outcomes or not metric.needs_outcomes
         )
     )

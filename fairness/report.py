@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from fairness.aggregates import Aggregate, aggregates
 from fairness.bounds import metric_bounds
-from fairness.counts import GroupCounts, count_groups, is_favourable
+from fairness.compatibility import fairlearn_value
+from fairness.counts import GroupCounts
+from fairness.derived import STATISTICS, statistic
 from fairness.disparities import Metric, measure_metric
 from fairness.errors import LengthMismatchError, UnknownAttributeError, UnseenLabelError
+from fairness.families import FamilyRecord, Purpose, explore, record
 from fairness.gate import BiasPolicy, Verdict, worst_verdict
-from fairness.groups import UNKNOWN, encode
-from fairness.rates import Rate, RateName, eligible, rate
+from fairness.groups import UNKNOWN
+from fairness.individual import generalized_entropy_index, theil_index
+from fairness.labels import is_favourable, occurs
+from fairness.permutation import Chance, chance, permutation_null
+from fairness.rates import Rate, RateName, eligible
+from fairness.reference import Comparison, compare, reference_group
 from fairness.resampling import bootstrap_interval, resample
+from fairness.tables import count_groups_of
 from fairness.verdicts import Family, Judgement, family_of, judge
 
 
 class GroupReport(BaseModel):
-    """One group: its rows and its rates with 95 % Wilson intervals.
+    """One group: its rows and its rates with 95 % intervals (`fairness.rates`, `fairness.derived`).
 
-    `compared` names the rates that rest on enough rows to be compared with other groups.
+    `compared` names the rates that rest on enough rows to be compared with other groups. A rate that is null as a
+    whole is of a report written before it was measured.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +52,12 @@ class GroupReport(BaseModel):
     accuracy: Rate
     small: bool
     compared: tuple[RateName, ...]
+    false_discovery_rate: Rate | None = None
+    npv: Rate | None = None
+    false_omission_rate: Rate | None = None
+    balanced_accuracy: Rate | None = None
+    f1: Rate | None = None
+    treatment_equality: Rate | None = None
 
 
 class DisparityReport(BaseModel):
@@ -48,6 +65,8 @@ class DisparityReport(BaseModel):
 
     `lower` and `upper` are the limits that the verdict rests on (`fairness.bounds`), each at level alpha.
     `bootstrap` is a percentile interval for comparison with other tools; it is biased and judges nothing.
+    `chance` is what groups treated alike would show, and judges nothing either: it knows no limit. `fairlearn` is
+    Fairlearn's own answer, with undefined rates as 0, where that was asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,10 +85,16 @@ class DisparityReport(BaseModel):
     lowest: str | None
     p_value: float | None
     note: str | None
+    chance: Chance | None = None
+    fairlearn: float | None = None
 
 
 class AttributeReport(BaseModel):
-    """One protected attribute; its verdict is the worst of its disparities, null where the policy has no limit."""
+    """One protected attribute, or several taken together ("SEX × RAC1P").
+
+    `verdict` is the worst of its disparities, null where the policy has no limit. `comparisons` set each group
+    beside the `reference` group; `aggregates` are all other numbers about the groups, by their names.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -78,10 +103,16 @@ class AttributeReport(BaseModel):
     groups: tuple[GroupReport, ...]
     disparities: tuple[DisparityReport, ...]
     notes: tuple[str, ...]
+    reference: str | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    aggregates: dict[str, Aggregate] = {}
 
 
 class BiasReport(BaseModel):
-    """What was measured. `verdict` is the worst of the gating disparities, null where nothing gates."""
+    """What was measured. `verdict` is the worst of the gating disparities, null where nothing gates.
+
+    `families` record which tests were corrected for together; `individual` are the indices that know no groups.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -91,6 +122,20 @@ class BiasReport(BaseModel):
     verdict: Verdict | None
     attributes: tuple[AttributeReport, ...]
     notes: tuple[str, ...] = ()
+    families: tuple[FamilyRecord, ...] = ()
+    individual: dict[str, Aggregate] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """What holds for all attributes of one report."""
+
+    policy: BiasPolicy
+    families: Mapping[bool, Family]
+    alpha: float
+    minimum_rows: int
+    generator: np.random.Generator | None
+    fairlearn: bool
 
 
 def measure(
@@ -104,32 +149,56 @@ def measure(
     minimum_rows: int = 30,
     classes: Collection[Any] = (),
     generator: np.random.Generator | None = None,
+    edges: Mapping[str, Sequence[float]] | None = None,
+    intersections: Sequence[Sequence[str]] = (),
+    references: Mapping[str, str] | None = None,
+    fairlearn_compat: bool = False,
 ) -> BiasReport:
     """Return the bias report of decisions `y_pred`, one row per person, with outcomes where they are known.
 
-    `favourable` is the label one would rather get; which one it is cannot be guessed (a 1 may mean "will
-    re-offend"). Rates that rest on fewer than `minimum_rows` rows are shown and not compared. With a `generator`,
-    bootstrap intervals are added. `classes` are the labels that can occur, where they are known.
+    Args:
+        attribute_columns: Protected attribute to its [N] values.
+        y_true: [N] outcomes, None or NaN where not known.
+        y_pred: [N] decisions.
+        favourable: The label one would rather get, or a set of them; it cannot be guessed (a 1 may mean "will
+            re-offend").
+        policy: The tolerances to judge by.
+        alpha: The chance to be wrong that each verdict may have.
+        minimum_rows: Rates that rest on fewer rows are shown and not compared.
+        classes: The labels that can occur, where they are known.
+        generator: With it, bootstrap intervals and what chance alone would show are added.
+        edges: Attribute to the edges of its ranges, for measurements (`groups.encode`).
+        intersections: Attributes to take together as well, under the name `tables.intersection_name` gives.
+        references: Attribute to the group that others are set beside; the largest where none is named.
+        fairlearn_compat: Whether to add Fairlearn's own answers, which take undefined rates for 0.
 
     Raises:
         LengthMismatchError: The columns are not of one length.
-        UnseenLabelError: No prediction, no outcome and none of the `classes` equals `favourable`.
-        UnusableGroupsError: An attribute cannot be read as groups.
-        UnknownAttributeError: The policy has a tolerance for an attribute that was not sent.
+        UnseenLabelError: No prediction, no outcome and none of the `classes` is favourable.
+        UnusableGroupsError: An attribute, or an intersection, cannot be read as groups.
+        UnknownAttributeError: A tolerance, edges, an intersection or a reference for an attribute not sent.
+        UnknownReferenceError: A reference group that does not occur.
     """
     for attribute, values in attribute_columns.items():
         if len(values) != len(y_pred):
             raise LengthMismatchError(attribute, len(values), len(y_pred))
     if y_true is not None and len(y_true) != len(y_pred):
         raise LengthMismatchError("outcome", len(y_true), len(y_pred))
-    seen = favourable in classes or is_favourable(y_pred, favourable).any()
+    seen = occurs(favourable, classes) or is_favourable(y_pred, favourable).any()
     if not seen and (y_true is None or not is_favourable(y_true, favourable).any()):
         raise UnseenLabelError
-    counted = {
-        attribute: count_groups(encode(attribute, values), y_true, y_pred, favourable)
-        for attribute, values in attribute_columns.items()
-    }
-    return measure_counts(counted, policy, alpha=alpha, minimum_rows=minimum_rows, generator=generator)
+    counted = count_groups_of(
+        attribute_columns, y_true, y_pred, favourable, edges=edges, intersections=intersections
+    )
+    return measure_counts(
+        counted,
+        policy,
+        alpha=alpha,
+        minimum_rows=minimum_rows,
+        generator=generator,
+        references=references,
+        fairlearn_compat=fairlearn_compat,
+    )
 
 
 def measure_counts(
@@ -139,28 +208,62 @@ def measure_counts(
     alpha: float = 0.05,
     minimum_rows: int = 30,
     generator: np.random.Generator | None = None,
+    references: Mapping[str, str] | None = None,
+    fairlearn_compat: bool = False,
 ) -> BiasReport:
     """Return the bias report of counts, which may come from rows, from merged windows or from a count table.
 
     Raises:
-        UnknownAttributeError: The policy has a tolerance for an attribute that is not among `attributes`.
+        UnknownAttributeError: The policy or a reference is about an attribute that is not among `attributes`.
+        UnknownReferenceError: A reference group does not occur.
     """
-    for tolerance in policy.tolerances:
-        if tolerance.attribute not in attributes:
-            raise UnknownAttributeError(tolerance.attribute, list(attributes))
+    wanted = references or {}
+    for attribute in (*(tolerance.attribute for tolerance in policy.tolerances), *wanted):
+        if attribute not in attributes:
+            raise UnknownAttributeError(attribute, list(attributes))
     # What gates is corrected for what gates only: showing more metrics must not make a gate more lenient.
     families = {
         gating: family_of([t for t in policy.tolerances if t.gating is gating], attributes, minimum_rows)
         for gating in (True, False)
     }
+    test = _Test(policy, families, alpha, minimum_rows, generator, fairlearn_compat)
+    chosen = {name: reference_group(name, groups, wanted.get(name)) for name, groups in attributes.items()}
+    compared, exploration = explore(
+        {
+            name: compare(groups, reference, minimum_rows=minimum_rows)
+            for name, groups in attributes.items()
+            if (reference := chosen[name]) is not None
+        },
+        alpha,
+    )
     reports = tuple(
-        _attribute(name, groups, policy, families, alpha=alpha, minimum_rows=minimum_rows, generator=generator)
-        for name, groups in attributes.items()
+        _attribute(name, groups, test, chosen[name], compared.get(name, ())) for name, groups in attributes.items()
     )
     gating = [d.verdict for report in reports for d in report.disparities if d.gating]
-    rows = max((sum(group.rows for group in groups.values()) for groups in attributes.values()), default=0)
+    # Every attribute covers all rows; the one with most is taken where windows lack an attribute.
+    everyone = max(
+        (list(groups.values()) for groups in attributes.values()),
+        key=lambda groups: sum(group.rows for group in groups),
+        default=[],
+    )
     return BiasReport(
-        rows=rows, alpha=alpha, minimum_rows=minimum_rows, verdict=worst_verdict(gating), attributes=reports
+        rows=sum(group.rows for group in everyone),
+        alpha=alpha,
+        minimum_rows=minimum_rows,
+        verdict=worst_verdict(gating),
+        attributes=reports,
+        families=(
+            *(
+                record(purpose, families[purpose is Purpose.GATE], alpha)
+                for purpose in (Purpose.GATE, Purpose.SHOWN)
+                if families[purpose is Purpose.GATE].size
+            ),
+            *([exploration] if exploration.size else []),
+        ),
+        individual={
+            "theil_index": theil_index(everyone),
+            "generalized_entropy_index": generalized_entropy_index(everyone),
+        },
     )
 
 
@@ -181,52 +284,60 @@ def describe(attribute: str, disparity: DisparityReport) -> str:
 def _attribute(
     attribute: str,
     groups: Mapping[str, GroupCounts],
-    policy: BiasPolicy,
-    families: Mapping[bool, Family],
-    *,
-    alpha: float,
-    minimum_rows: int,
-    generator: np.random.Generator | None,
+    test: _Test,
+    reference: str | None,
+    comparisons: tuple[Comparison, ...],
 ) -> AttributeReport:
     populated = any(counts.rows for counts in groups.values())
-    drawn = resample(groups, generator) if generator is not None and populated else None
-    disparities = []
-    for metric in Metric:
-        measured = measure_metric(metric, groups, minimum_rows)
-        tolerance = policy.find(metric, attribute)
-        judgement = None
-        if tolerance is not None:
-            family = families[tolerance.gating]
-            judgement = judge(tolerance, groups, family, alpha=alpha, minimum_rows=minimum_rows)
-        bounds = (
-            metric_bounds(metric, groups, alpha=alpha, minimum_rows=minimum_rows)
-            if measured.value is not None
-            else None
-        )
-        sampled = None
-        if drawn is not None and measured.value is not None:
-            sampled = bootstrap_interval(metric, groups, drawn, minimum_rows=minimum_rows)
-        disparities.append(
-            DisparityReport(
-                metric=metric,
-                value=measured.value,
-                lower=bounds[0] if bounds else None,
-                upper=bounds[1] if bounds else None,
-                bootstrap=sampled,
-                gating=tolerance is not None and tolerance.gating,
-                limit=tolerance.limit if tolerance else None,
-                rate=measured.rate,
-                highest=measured.highest,
-                lowest=measured.lowest,
-                **_judged(judgement, measured.reason),
-            )
-        )
+    drawn = resample(groups, test.generator) if test.generator is not None and populated else None
+    disparities = tuple(_disparity(metric, attribute, groups, test, drawn) for metric in Metric)
     return AttributeReport(
         attribute=attribute,
         verdict=worst_verdict(disparity.verdict for disparity in disparities),
-        groups=tuple(_group(name, counts, minimum_rows) for name, counts in groups.items()),
-        disparities=tuple(disparities),
-        notes=tuple(_notes(groups, minimum_rows)),
+        groups=tuple(_group(name, counts, test.minimum_rows) for name, counts in groups.items()),
+        disparities=disparities,
+        notes=tuple(_notes(groups, test.minimum_rows)),
+        reference=reference,
+        comparisons=comparisons,
+        aggregates=aggregates(groups, test.minimum_rows),
+    )
+
+
+def _disparity(
+    metric: Metric,
+    attribute: str,
+    groups: Mapping[str, GroupCounts],
+    test: _Test,
+    drawn: Mapping[str, NDArray[np.float64]] | None,
+) -> DisparityReport:
+    minimum_rows = test.minimum_rows
+    measured = measure_metric(metric, groups, minimum_rows)
+    tolerance = test.policy.find(metric, attribute)
+    judgement = None
+    if tolerance is not None:
+        family = test.families[tolerance.gating]
+        judgement = judge(tolerance, groups, family, alpha=test.alpha, minimum_rows=minimum_rows)
+    bounds = sampled = expected = None
+    if measured.value is not None:
+        bounds = metric_bounds(metric, groups, alpha=test.alpha, minimum_rows=minimum_rows)
+        if drawn is not None and test.generator is not None:
+            sampled = bootstrap_interval(metric, groups, drawn, minimum_rows=minimum_rows)
+            null = permutation_null(metric, groups, test.generator, minimum_rows=minimum_rows)
+            expected = chance(metric, measured.value, null) if null is not None else None
+    return DisparityReport(
+        metric=metric,
+        value=measured.value,
+        lower=bounds[0] if bounds else None,
+        upper=bounds[1] if bounds else None,
+        bootstrap=sampled,
+        gating=tolerance is not None and tolerance.gating,
+        limit=tolerance.limit if tolerance else None,
+        rate=measured.rate,
+        highest=measured.highest,
+        lowest=measured.lowest,
+        chance=expected,
+        fairlearn=fairlearn_value(metric, groups) if test.fairlearn else None,
+        **_judged(judgement, measured.reason),
     )
 
 
@@ -249,7 +360,7 @@ def _group(name: str, counts: GroupCounts, minimum_rows: int) -> GroupReport:
         labelled=counts.labelled,
         small=counts.rows < minimum_rows,
         compared=tuple(compared),
-        **{str(each): rate(each, counts) for each in RateName},
+        **{str(each): statistic(each, counts) for each in STATISTICS},
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairness.counts import GroupCounts
 from fairness.disparities import Metric
-from fairness.rates import RateName, eligible
+from fairness.rates import RateName, eligible, parts
 
 
 def resample(
@@ -46,7 +46,7 @@ def bootstrap_interval(
         names = eligible(rate, groups, minimum_rows).names
         if len(names) < 2:
             return None
-        values = np.stack([_rate(rate, drawn[name]) for name in names])
+        values = np.stack([resampled_rate(rate, drawn[name]) for name in names])
         # A group that vanished from a resample has no rate there and sets neither extreme.
         high = np.where(np.isnan(values), -np.inf, values).max(axis=0)
         low = np.where(np.isnan(values), np.inf, values).min(axis=0)
@@ -63,12 +63,32 @@ def bootstrap_interval(
     return float(lower), float(upper)
 
 
-def _rate(rate: RateName, cells: NDArray[np.float64]) -> NDArray[np.float64]:
-    tp, fp, tn, fn, selected, _ = cells.T
-    numerator, denominator = {
-        RateName.SELECTION_RATE: (tp + fp + selected, cells.sum(axis=1)),
-        RateName.TRUE_POSITIVE_RATE: (tp, tp + fn),
-        RateName.FALSE_POSITIVE_RATE: (fp, fp + tn),
-    }[rate]
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Resampled counts of one group, an array each, with the sums that `GroupCounts` has."""
+
+    tp: NDArray[np.float64]
+    fp: NDArray[np.float64]
+    tn: NDArray[np.float64]
+    fn: NDArray[np.float64]
+    selected_unlabelled: NDArray[np.float64]
+    rejected_unlabelled: NDArray[np.float64]
+
+    @property
+    def labelled(self) -> NDArray[np.float64]:
+        return self.tp + self.fp + self.tn + self.fn
+
+    @property
+    def rows(self) -> NDArray[np.float64]:
+        return self.labelled + self.selected_unlabelled + self.rejected_unlabelled
+
+    @property
+    def selected(self) -> NDArray[np.float64]:
+        return self.tp + self.fp + self.selected_unlabelled
+
+
+def resampled_rate(name: RateName, cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return [resamples] values of one rate of one group, from its [resamples, 6] counts; NaN where undefined."""
+    numerator, denominator = parts(name, _Drawn(*cells.T))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(numerator / denominator)

@@ -24,10 +24,14 @@ Tests = Mapping[tuple[str, RateName], NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Holm-adjusted p-values of all pairs judged together, by attribute and rate, in the order of `pairs`."""
+    """Holm-adjusted p-values of all pairs judged together, by attribute and rate, in the order of `pairs`.
+
+    `groups` are how many groups each of them compares.
+    """
 
     adjusted: Tests
     size: int
+    groups: Mapping[tuple[str, RateName], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +63,16 @@ def family_of(
     """
     wanted = dict.fromkeys((t.attribute, rate) for t in tolerances for rate in t.metric.rates)
     raw = []
+    groups = {}
     for attribute, name in wanted:
         rates = eligible(name, attributes[attribute], minimum_rows)
+        groups[attribute, name] = len(rates.names)
         first, second = pairs(rates)
         x, n = rates.successes, rates.trials
         raw.append(equal_rates_p(x[first], n[first], x[second], n[second]))
     adjusted = holm(np.concatenate(raw)) if raw else np.empty(0)
     split = np.split(adjusted, np.cumsum([len(p) for p in raw])[:-1]) if raw else []
-    return Family(dict(zip(wanted, split, strict=True)), len(adjusted))
+    return Family(dict(zip(wanted, split, strict=True)), len(adjusted), groups)
 
 
 def judge(

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairness.counts import GroupCounts, count_groups, is_favourable, merge
+from fairness.counts import GroupCounts, count_groups, merge
 from fairness.errors import LengthMismatchError
 from fairness.groups import encode
+from fairness.labels import is_favourable
 
 Row = tuple[str, int | None, int]
 rows = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from([0, 1, None]), st.integers(0, 1)))
@@ -63,6 +64,10 @@ def test_a_missing_outcome_is_unlabelled_whatever_stands_for_it() -> None:
         (np.array(["1", "0"]), 1, [False, False]),
         ([1, "1"], "1", [False, True]),
         ([None, pd.NA, 1], 1, [False, False, True]),
+        ([["no hash"], 1], 1, [False, True]),
+        (["gold", "none", None], frozenset({"gold", "silver"}), [True, False, False]),
+        (np.array([2, 0, 1]), {1, 2, "x"}, [True, False, True]),
+        (np.array(["gold", "none"]), {"gold", 1}, [True, False]),
     ],
 )
 def test_a_label_is_favourable_when_it_equals_the_favourable_one(

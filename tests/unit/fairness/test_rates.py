@@ -18,6 +18,9 @@ def test_rates_are_the_ones_of_the_confusion_table() -> None:
         "true_negative_rate": 0.75,
         "false_negative_rate": 2 / 6,
         "precision": 0.8,
+        "false_discovery_rate": 0.2,
+        "npv": 0.6,
+        "false_omission_rate": 0.4,
         "accuracy": 0.7,
     }
     assert {str(name): rate(name, group).value for name in RateName} == pytest.approx(expected)
@@ -35,6 +38,7 @@ def test_a_rate_comes_with_its_wilson_interval() -> None:
         (RateName.TRUE_POSITIVE_RATE, GroupCounts(tn=5, fp=1), "the group has no actual positives"),
         (RateName.FALSE_POSITIVE_RATE, GroupCounts(tp=5), "the group has no actual negatives"),
         (RateName.PRECISION, GroupCounts(tn=5), "the group has no selected rows with an outcome"),
+        (RateName.NPV, GroupCounts(tp=5, rejected_unlabelled=2), "the group has no rejected rows with an outcome"),
         (RateName.SELECTION_RATE, GroupCounts(), "the group has no rows"),
         (RateName.ACCURACY, GroupCounts(selected_unlabelled=3), "no outcomes are known"),
     ],

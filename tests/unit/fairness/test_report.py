@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from fairness.counts import GroupCounts
-from fairness.errors import LengthMismatchError, UnknownAttributeError, UnseenLabelError
+from fairness.derived import STATISTICS
+from fairness.disparities import HEADLINE
+from fairness.errors import LengthMismatchError, UnknownAttributeError, UnknownReferenceError, UnseenLabelError
 from fairness.gate import BiasPolicy, Tolerance, Verdict, default_policy
+from fairness.individual import theil_index
 from fairness.report import BiasReport, describe, measure, measure_counts
+from fairness.tables import intersection_name
 
 COMPAS = {
     "Black": GroupCounts(tn=990, fp=805, fn=532, tp=1369),
@@ -25,10 +29,12 @@ def fair_rows(n: int = 4000) -> tuple[list[str], list[str], list[str]]:
     return sex, outcome.tolist(), decision.tolist()
 
 
-def test_the_compas_table_fails_on_every_metric() -> None:
+def test_the_compas_table_fails_on_every_metric_of_the_default_policy() -> None:
     report = measure_counts({"race": COMPAS}, default_policy(["race"]))
     assert report.verdict is Verdict.FAIL
-    assert {d.verdict for d in report.attributes[0].disparities} == {Verdict.FAIL}
+    judged = [d for d in report.attributes[0].disparities if d.limit is not None]
+    assert {d.verdict for d in judged} == {Verdict.FAIL}
+    assert [d.metric for d in judged] == list(HEADLINE)
     assert report.rows == 6150
 
 
@@ -139,3 +145,87 @@ def test_columns_of_different_lengths_are_refused_by_name() -> None:
         measure({"sex": ["f"]}, [1, 0], [1, 0], 1, NOTHING)
     with pytest.raises(LengthMismatchError, match="column 'outcome'"):
         measure({"sex": ["f", "m"]}, [1], [1, 0], 1, NOTHING)
+
+
+def test_intersections_ranges_and_references_are_reported_beside_the_attributes() -> None:
+    generator = np.random.default_rng(4)
+    n = 3000
+    columns = {
+        "sex": generator.choice(["f", "m"], n).tolist(),
+        "age": [None if age < 20 else age for age in generator.integers(18, 80, n).tolist()],
+    }
+    decisions = generator.integers(0, 2, n)
+    name = intersection_name(["sex", "age"])
+    report = measure(
+        columns,
+        generator.integers(0, 2, n),
+        decisions,
+        1,
+        default_policy(["sex", name], outcomes=False),
+        edges={"age": [40, 60]},
+        intersections=[["sex", "age"]],
+        references={"sex": "f"},
+    )
+    assert [attribute.attribute for attribute in report.attributes] == ["sex", "age", "sex × age"]
+    assert [group.group for group in report.attributes[1].groups] == ["< 40", "40 to < 60", "≥ 60", "unknown"]
+    assert [group.group for group in report.attributes[2].groups][:2] == ["f × < 40", "f × 40 to < 60"]
+    assert {sum(group.rows for group in attribute.groups) for attribute in report.attributes} == {n}
+    assert report.attributes[0].reference == "f"
+    assert report.attributes[2].verdict is not None
+    assert report.rows == n
+
+
+def test_asking_about_an_attribute_that_is_not_there_is_refused() -> None:
+    rows = {"sex": ["f", "m"]}, [1, 0], [1, 0], 1, NOTHING
+    for wrong in ({"intersections": [["sex", "age"]]}, {"edges": {"age": [1]}}, {"references": {"age": "1"}}):
+        with pytest.raises(UnknownAttributeError, match="'age' was asked for and not sent"):
+            measure(*rows, **wrong)
+    with pytest.raises(UnknownReferenceError):
+        measure(*rows, references={"sex": "x"})
+
+
+def test_every_measure_of_a_group_is_in_the_report() -> None:
+    group = measure_counts({"race": COMPAS}, NOTHING).attributes[0].groups[0].model_dump()
+    assert {str(name) for name in STATISTICS} <= group.keys()
+    assert all(group[name]["value"] is not None for name in STATISTICS)
+
+
+def test_what_chance_would_show_comes_with_a_generator() -> None:
+    disparity = measure_counts({"race": COMPAS}, NOTHING, generator=np.random.default_rng(1))
+    found = disparity.attributes[0].disparities[0].chance
+    assert found is not None
+    assert found.extreme < 0.05 < 0.240
+    assert found.p_value == pytest.approx(1 / 1001)
+
+
+def test_fairlearns_own_answer_stands_beside_ours_where_asked_for() -> None:
+    groups = COMPAS | {"one": GroupCounts(tn=1)}
+    plain = measure_counts({"race": groups}, default_policy(["race"]))
+    both = measure_counts({"race": groups}, default_policy(["race"]), fairlearn_compat=True)
+    found = {str(d.metric): d for d in both.attributes[0].disparities}
+    assert found["equal_opportunity_ratio"].fairlearn == 0.0
+    assert found["predictive_parity_ratio"].fairlearn is None
+    assert [d.verdict for d in both.attributes[0].disparities] == [
+        d.verdict for d in plain.attributes[0].disparities
+    ]
+
+
+def test_a_report_of_before_the_new_fields_can_still_be_read() -> None:
+    report = measure_counts({"race": COMPAS}, default_policy(["race"]))
+    old = report.model_dump(mode="json", exclude={"families", "individual"})
+    for attribute in old["attributes"]:
+        for field in ("reference", "comparisons", "aggregates"):
+            del attribute[field]
+        for disparity in attribute["disparities"]:
+            del disparity["chance"], disparity["fairlearn"]
+        for group in attribute["groups"]:
+            for field in ("npv", "f1", "false_discovery_rate", "false_omission_rate"):
+                del group[field]
+            del group["balanced_accuracy"], group["treatment_equality"]
+    assert BiasReport.model_validate(old).verdict is Verdict.FAIL
+
+
+def test_the_indices_that_know_no_groups_are_those_of_all_rows() -> None:
+    report = measure_counts({"race": COMPAS, "half": {"a": COMPAS["White"]}}, NOTHING)
+    assert report.individual["theil_index"] == theil_index(COMPAS.values())
+    assert report.rows == 6150
