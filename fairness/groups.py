@@ -123,7 +123,9 @@ def _codes(values: Any) -> tuple[NDArray[Any], list[Any]]:
     if isinstance(values, np.ndarray) and values.dtype.kind in "iub" and values.ndim == 1 and len(values):
         lowest, highest = int(values.min()), int(values.max())
         if values.dtype.kind != "b" and highest - lowest < _SMALL_SPAN:
-            return values.astype(np.int64) - lowest, list(range(lowest, highest + 1))
+            # The distance may not fit into a small signed type, and a large unsigned value into no signed one.
+            wide = np.int64 if values.dtype.kind == "i" else values.dtype
+            return np.subtract(values, values.min(), dtype=wide), list(range(lowest, highest + 1))
         unique, inverse = np.unique(values, return_inverse=True)
         return inverse, unique.tolist()
     if hasattr(values, "factorize") and hasattr(values, "dtype"):

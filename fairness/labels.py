@@ -25,9 +25,11 @@ def is_favourable(labels: Labels, favourable: Any) -> NDArray[np.bool_]:
     # numpy would warn, or turn one into the other: a number never equals a text.
     numeric = column.dtype.kind in "iufb"
     comparable = [one for one in wanted if isinstance(one, int | float | np.number | np.bool_) == numeric]
-    found = np.zeros(len(column), dtype=np.bool_)
-    for one in comparable:
-        found |= np.asarray(column == one, dtype=np.bool_)
+    if not comparable:
+        return np.zeros(len(column), dtype=np.bool_)
+    found = np.asarray(column == comparable[0], dtype=np.bool_)
+    for one in comparable[1:]:
+        found |= column == one
     return found
 
 

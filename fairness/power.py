@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fairness.counts import GroupCounts
 from fairness.intervals import donner_zou, newcombe
 from fairness.rates import Eligible
-from fairness.significance import EXACT_BELOW, pooled_z_p, smallest_expected
+from fairness.significance import yates_p
 
 Vector = NDArray[np.float64]
 Settled = Callable[[Vector, Vector, Vector, Vector], NDArray[np.bool_]]
@@ -40,9 +40,7 @@ def distinct(alpha: float, family: int) -> Settled:
     """
 
     def settled(x1: Vector, n1: Vector, x2: Vector, n2: Vector) -> NDArray[np.bool_]:
-        exact = smallest_expected(x1, n1, x2, n2) < EXACT_BELOW
-        p = np.where(exact, pooled_z_p(x1, n1, x2, n2, corrected=True), pooled_z_p(x1, n1, x2, n2))
-        return np.asarray(p <= alpha / max(family, 1))
+        return np.asarray(yates_p(x1, n1, x2, n2) <= alpha / max(family, 1))
 
     return settled
 

@@ -21,7 +21,7 @@ from fairness.families import FamilyRecord, Purpose, explore, record
 from fairness.gate import BiasPolicy, Verdict, worst_verdict
 from fairness.groups import UNKNOWN
 from fairness.individual import generalized_entropy_index, theil_index
-from fairness.labels import is_favourable, occurs
+from fairness.labels import occurs
 from fairness.permutation import Chance, chance, permutation_null
 from fairness.rates import Rate, RateName, eligible
 from fairness.reference import Comparison, compare, reference_group
@@ -184,12 +184,14 @@ def measure(
             raise LengthMismatchError(attribute, len(values), len(y_pred))
     if y_true is not None and len(y_true) != len(y_pred):
         raise LengthMismatchError("outcome", len(y_true), len(y_pred))
-    seen = occurs(favourable, classes) or is_favourable(y_pred, favourable).any()
-    if not seen and (y_true is None or not is_favourable(y_true, favourable).any()):
-        raise UnseenLabelError
     counted = count_groups_of(
         attribute_columns, y_true, y_pred, favourable, edges=edges, intersections=intersections
     )
+    # From the counts: a second look at a million labels would cost as much as counting them.
+    everyone = [counts for groups in counted.values() for counts in groups.values()]
+    seen = any(counts.selected or counts.tp or counts.fn for counts in everyone)
+    if counted and not seen and not occurs(favourable, classes):
+        raise UnseenLabelError
     return measure_counts(
         counted,
         policy,

@@ -15,31 +15,25 @@ EXACT_BELOW: Final = 20.0
 def equal_rates_p(x1: ArrayLike, n1: ArrayLike, x2: ArrayLike, n2: ArrayLike) -> NDArray[np.float64]:
     """Return the two-sided p-values of "both groups have the same rate", element by element, as a 1-D array.
 
-    Fisher's exact test where any expected count is below `EXACT_BELOW`, else the pooled z test (the square root of
-    Pearson's chi-square). 1.0 where both groups were never or always selected.
+    Fisher's exact test where any expected count is below `EXACT_BELOW`, else Pearson's chi-square test with Yates'
+    correction. 1.0 where both groups were never or always selected. Equal rates are rejected at level alpha with a
+    chance of at most alpha whatever the rate, which the uncorrected test does not keep: two groups of 100 with a
+    rate of 0.5 are called different 5.6 % of the time where alpha is 5 %.
     """
     a, m, b, n = (np.atleast_1d(v).astype(np.float64) for v in np.broadcast_arrays(x1, n1, x2, n2))
-    expected = smallest_expected(a, m, b, n)
-    p = pooled_z_p(a, m, b, n)
+    pooled = (a + b) / (m + n)
+    expected = np.minimum(pooled, 1 - pooled) * np.minimum(m, n)
+    p = yates_p(a, m, b, n)
     for i in np.flatnonzero((expected > 0) & (expected < EXACT_BELOW)):
         p[i] = _fisher(a[i], m[i], b[i], n[i])
     return p
 
 
-def smallest_expected(x1: ArrayLike, n1: ArrayLike, x2: ArrayLike, n2: ArrayLike) -> NDArray[np.float64]:
-    """Return the smallest of the four counts that equal rates would lead one to expect."""
+def yates_p(x1: ArrayLike, n1: ArrayLike, x2: ArrayLike, n2: ArrayLike) -> NDArray[np.float64]:
+    """Return the two-sided p-values of the pooled z test with Yates' correction, which comes near Fisher's."""
     a, m, b, n = (np.asarray(v, dtype=np.float64) for v in (x1, n1, x2, n2))
     pooled = (a + b) / (m + n)
-    return np.asarray(np.minimum(pooled, 1 - pooled) * np.minimum(m, n))
-
-
-def pooled_z_p(
-    x1: ArrayLike, n1: ArrayLike, x2: ArrayLike, n2: ArrayLike, *, corrected: bool = False
-) -> NDArray[np.float64]:
-    """Return the two-sided p-values of the pooled z test; `corrected` is Yates' form, which comes near Fisher's."""
-    a, m, b, n = (np.asarray(v, dtype=np.float64) for v in (x1, n1, x2, n2))
-    pooled = (a + b) / (m + n)
-    gap = np.abs(a / m - b / n) - float(corrected) * 0.5 * (1 / m + 1 / n)
+    gap = np.abs(a / m - b / n) - 0.5 * (1 / m + 1 / n)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.maximum(gap, 0) / np.sqrt(pooled * (1 - pooled) * (1 / m + 1 / n))
     return np.asarray(np.where((pooled > 0) & (pooled < 1), 2 * ndtr(-z), 1.0), dtype=np.float64)

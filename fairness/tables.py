@@ -19,6 +19,7 @@ ONE_PASS: Final = 2**16
 """Combinations of groups up to which all attributes are counted at once; beyond, each by itself is cheaper."""
 
 _DENSE: Final = 2**21
+_BLOCK: Final = 2**16
 _ADDRESSABLE: Final = 2**60
 
 
@@ -129,7 +130,7 @@ def count_groups_of(
     for factor in factors.values():
         check_lengths(len(factor.codes), y_true, y_pred)
     cell = cells_of(y_true, y_pred, favourable)
-    wanted = [(name,) for name in factors] + [tuple(dict.fromkeys(together)) for together in intersections]
+    wanted = [(name,) for name in factors] + [tuple(dict.fromkeys(names)) for names in intersections if names]
     if combinations(factors) <= ONE_PASS:
         table = count_factors(factors, cell)
         return {intersection_name(names): table.groups(*names) for names in wanted}
@@ -162,30 +163,27 @@ def combinations(factors: Mapping[str, Factors]) -> int:
 
 def count_factors(factors: Mapping[str, Factors], cell: NDArray[np.uint8]) -> CountTable:
     """Return the table of attributes that have been read, for rows in these cells (`counts.cells_of`)."""
-    sizes = [len(factor.names) for factor in factors.values()]
     product = combinations(factors)
     if product > _ADDRESSABLE:
         raise UnusableGroupsError(
             intersection_name(list(factors)), "have too many combinations; test fewer together"
         )
-    # In the smallest type that holds them all: a million rows are read from memory once per attribute.
-    kind: Any = next(kind for kind in (np.uint16, np.uint32, np.uint64) if product * 6 <= np.iinfo(kind).max)
-    joint: NDArray[Any] = np.zeros(len(cell), dtype=kind)
-    for size, factor in zip(sizes, factors.values(), strict=True):
-        joint *= kind(max(1, size))
-        np.add(joint, factor.codes, out=joint, casting="unsafe")
-    joint *= kind(6)
-    joint += cell
-    if product * 6 <= _DENSE:
-        table = np.bincount(joint, minlength=6 * product).reshape(-1, 6)
+    cells = product * 6
+    if cells <= _DENSE:
+        table: NDArray[np.int64] = np.zeros((product, 6), dtype=np.int64)
+        # Block by block, in memory that is still in the processor's cache; large arrays cost a page fault per 4 kB.
+        step = max(_BLOCK, 4 * cells)
+        for start in range(0, len(cell), step):
+            joint = _joint(factors, cell, slice(start, start + step))
+            table += np.bincount(joint, minlength=cells).reshape(-1, 6)
         present = np.flatnonzero(table.any(axis=1))
         table = table[present]
     else:
-        places, rows = np.unique(joint, return_counts=True)
-        present, owner = np.unique(places // kind(6), return_inverse=True)
+        places, rows = np.unique(_joint(factors, cell, slice(None)), return_counts=True)
+        present, owner = np.unique(places // 6, return_inverse=True)
         table = np.zeros((len(present), 6), dtype=np.int64)
-        table[owner, places % kind(6)] = rows
-    axes = np.unravel_index(present.astype(np.intp), [max(1, size) for size in sizes])
+        table[owner, places % 6] = rows
+    axes = np.unravel_index(present, [max(1, len(factor.names)) for factor in factors.values()])
     counts: dict[tuple[str, ...], GroupCounts] = {}
     nothing = GroupCounts()
     names = [factor.names for factor in factors.values()]
@@ -194,6 +192,19 @@ def count_factors(factors: Mapping[str, Factors], cell: NDArray[np.uint8]) -> Co
         counts[key] = counts.get(key, nothing) + from_cells(row)  # 1 and "1" are one group
     ranked = tuple(_ranked(factor, axis, counts) for axis, factor in enumerate(factors.values()))
     return CountTable(tuple(factors), ranked, counts)
+
+
+def _joint(factors: Mapping[str, Factors], cell: NDArray[np.uint8], rows: slice) -> NDArray[Any]:
+    """Return, of some rows, one number for groups and cell together, in the smallest type that holds them all."""
+    largest = combinations(factors) * 6
+    kind: Any = next(kind for kind in (np.uint16, np.int32, np.int64) if largest <= np.iinfo(kind).max)
+    joint: NDArray[Any] = np.zeros(len(cell[rows]), dtype=kind)
+    for factor in factors.values():
+        joint *= kind(max(1, len(factor.names)))
+        joint += factor.codes[rows].astype(kind)
+    joint *= kind(6)
+    joint += cell[rows]
+    return joint
 
 
 def _ranked(factor: Factors, axis: int, counts: Mapping[tuple[str, ...], GroupCounts]) -> tuple[str, ...]:

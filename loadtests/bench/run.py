@@ -46,6 +46,7 @@ SCENARIOS: Final = (
     "memory",
     "growth",
     "dispatcher",
+    "fairness",
 )
 QUICK: Final = Effort(repeats=2, seconds=1.0, long_seconds=3.0)
 

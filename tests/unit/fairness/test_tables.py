@@ -141,7 +141,7 @@ def test_the_same_column_in_any_container_has_the_same_counts(kind: str) -> None
 
 def test_many_attributes_with_many_groups_are_counted_sparsely() -> None:
     generator = np.random.default_rng(1)
-    columns = {f"a{i}": generator.integers(0, 150, 3000) for i in range(4)}
+    columns = {f"a{i}": generator.integers(0, 150, 3000) for i in range(5)}
     decisions = generator.integers(0, 2, 3000)
     found = count_table(columns, None, decisions, 1)
     for name, values in columns.items():
@@ -159,6 +159,14 @@ def test_ten_thousand_values_are_no_groups_wherever_they_come_from() -> None:
             count_table({"g": column}, None, values, 1)
     unused = pd.Series(["a", "b"], dtype=pd.CategoricalDtype(["a", "b", *map(str, values)]))
     assert list(count_table({"g": unused}, None, [1, 0], 1).groups("g")) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.array([-128, 127, 0], dtype=np.int8), np.array([2**64 - 1, 2**64 - 3, 2**64 - 2], dtype=np.uint64)],
+)
+def test_whole_numbers_at_the_ends_of_their_types_keep_their_names(values: np.ndarray) -> None:
+    assert list(count_table({"g": values}, None, [1, 1, 1], 1).groups("g")) == sorted(map(str, values), key=int)
 
 
 def test_columns_of_different_lengths_and_attributes_that_are_not_there_are_refused() -> None:
