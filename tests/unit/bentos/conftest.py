@@ -13,6 +13,8 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+import uvicorn
+import uvicorn.protocols.http.auto
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -26,6 +28,7 @@ from bentos.companion import Companion
 from bentos.configuration import Settings
 from bentos.control_api import control_api
 from bentos.edge import FrontDoor
+from bentos.protocol import DirectExchange, HotProtocol
 from bentos.settings import BatchingSettings, RunnerSettings, ServingSettings
 from bentos.wire import Receive, Scope, Send
 from bentos.worker import Worker
@@ -40,6 +43,7 @@ from registry.versions import DIGEST_TAG
 from rollout.serving_state import ServedVersion, ServingFile, ServingState, write_file
 from tests.fakes.databases import place_databases
 from tests.fakes.registry import FakeRegistry
+from tests.fakes.site import Site, nothing
 from tests.unit.bentos.strict_model import Strict, save_strict
 
 
@@ -262,3 +266,39 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Strict:
 def serving(service: Service, strict: Strict) -> Any:
     """A worker that serves models which forgive nothing."""
     return strict.served_by(service)
+
+
+@pytest.fixture
+def site(service: Any, credit: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs a scenario against a real server on a free port of loopback."""
+    service.serve(credit)
+
+    async def run(scenario: Any) -> None:
+        async def with_worker(_client: httpx.AsyncClient, worker: Worker) -> None:
+            direct: list[str] = []
+
+            class Door(FrontDoor):
+                async def answer_entered(self, exchange: Any) -> None:
+                    if isinstance(exchange, DirectExchange):
+                        direct.append(exchange.path)
+                    await super().answer_entered(exchange)
+
+            door = Door(nothing, worker, forwarding.Companion(), service.admission())
+            monkeypatch.setattr(uvicorn.protocols.http.auto, "AutoHTTPProtocol", HotProtocol)
+            HotProtocol.install(door)
+            config = uvicorn.Config(
+                door, host="127.0.0.1", port=0, lifespan="off", log_config=None, timeout_keep_alive=1, ws="none"
+            )
+            server = uvicorn.Server(config)
+            serving = asyncio.create_task(server._serve())
+            while not server.started:
+                await asyncio.sleep(0.01)
+            try:
+                await scenario(Site(server, worker, direct))
+            finally:
+                server.should_exit = True
+                await serving
+
+        await service._run(with_worker)
+
+    return lambda scenario, run_loop=asyncio.run: run_loop(run(scenario))
