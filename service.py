@@ -64,6 +64,10 @@ class FairMind:
         instances: list[dict[str, Any]] | None = None,
         predictions: list[Any] | None = None,
         window: dict[str, Any] | None = None,
+        dataset: str | None = None,
+        label: str | None = None,
+        prediction: str | None = None,
+        task: bool = False,
         protected: list[str] | None = None,
         model: str | None = None,
         version: str | None = None,
@@ -72,7 +76,7 @@ class FairMind:
         alpha: float | None = None,
         minimum_rows: int | None = None,
     ) -> BiasTestAnswer:
-        """Test a served version for bias, on rows sent along or on a window of live traffic."""
+        """Test a version for bias: on rows sent along, a data set or a window of live traffic."""
         _answered_before()
 
 

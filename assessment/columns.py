@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from assessment.errors import EmptyTestError, RowCountError, UnknownLabelError
+from assessment.errors import EmptyTestError, MissingPredictionError, RowCountError, ScoresError, UnknownLabelError
 from assessment.request import Label
 from assessment.result import BiasTestResult, DataSource
 from fairness.gate import BiasPolicy, default_policy
+from fairness.groups import is_missing
 from fairness.report import BiasReport, measure
+
+_MOST_LABELS = 50
+"""More distinct predictions than this, fractions among them, are scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ def assess_columns(
     """Return the bias test of columns, wherever they came from.
 
     Raises:
-        EmptyTestError, RowCountError, UnknownLabelError: The columns cannot be tested as they are.
+        EmptyTestError, RowCountError, UnknownLabelError, MissingPredictionError, ScoresError: The columns cannot be
+            tested as they are.
         FairnessError: They cannot be measured.
     """
     report, policy_used, notes = measure_columns(
@@ -93,7 +98,8 @@ def measure_columns(
     """Return the report, the policy it was judged by and what a reader should know about the rows.
 
     Raises:
-        EmptyTestError, RowCountError, UnknownLabelError: The columns cannot be tested as they are.
+        EmptyTestError, RowCountError, UnknownLabelError, MissingPredictionError, ScoresError: The columns cannot be
+            tested as they are.
         FairnessError: They cannot be measured.
     """
     rows = len(columns.outcomes)
@@ -128,14 +134,21 @@ def _check_labels(columns: BiasTestColumns, favourable: Label, classes: Sequence
     if classes and favourable not in classes:
         raise UnknownLabelError("favourable", classes)
     # Without a model the labels are those that were predicted, and the favourable one.
-    labels = tuple(classes) or (*dict.fromkeys(columns.predictions), favourable)
+    labels = tuple(classes) or tuple(dict.fromkeys((*columns.predictions, favourable)))
+    if any(is_missing(label) for label in labels):
+        raise MissingPredictionError(next(i for i, label in enumerate(columns.predictions) if is_missing(label)))
+    fractions = (isinstance(label, float) and label % 1 for label in labels)
+    if not classes and len(labels) > _MOST_LABELS and any(fractions):
+        raise ScoresError
     allowed = set(labels)
     if classes:
         _check_column("prediction", columns.predictions, allowed, labels)
         _check_column("outcome", columns.outcomes, allowed, labels)
-    elif columns.outcomes and allowed.isdisjoint(columns.outcomes):
-        # An outcome may be a label that was never predicted, but not all of them.
-        _check_column("outcome", columns.outcomes, allowed, labels)
+    elif allowed.isdisjoint(columns.outcomes):
+        # An outcome may be a label that was never predicted; text beside numbers is another spelling of one.
+        kinds = {isinstance(outcome, str) for outcome in columns.outcomes if outcome is not None}
+        if kinds.isdisjoint(isinstance(label, str) for label in labels):
+            _check_column("outcome", columns.outcomes, allowed, labels)
 
 
 def _check_column(field: str, values: Sequence[Any], allowed: set[Any], labels: Sequence[Any]) -> None:

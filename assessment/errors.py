@@ -7,7 +7,17 @@ AssessmentError
 ├── MissingFeaturesError        a row has no features to score and no prediction was sent either
 ├── UnknownLabelError           a label is none of the classes; names the field and the row, never the value
 ├── NotAClassifierError         the model answers numbers, which have no favourable label
-└── ConflictingReferenceError   a version and an alias were both named, or one of them without a model
+├── ConflictingReferenceError   a version and an alias were both named, or one of them without a model
+├── MissingPredictionError      a row has no prediction
+├── ScoresError                 the predictions are scores, not decisions
+├── MissingColumnError          the table lacks a column that was named
+├── BiasTestNotFoundError       no test of this id is kept
+├── NoReportError               the test is not done, or was measured elsewhere: there is nothing to show
+├── TaskQueueFullError          as many tests wait as may; safe to retry
+├── DataSetNotFoundError        no data set of this id or name is kept
+├── DataSetNameError            a data set cannot be called this
+├── DataSetTooLargeError        it has more rows than a data set may have
+└── DataSetFormatError          what was uploaded is no table that can be read
 """
 
 from __future__ import annotations
@@ -79,3 +89,87 @@ class ConflictingReferenceError(AssessmentError):
 
     def __init__(self) -> None:
         super().__init__("name a model with a version or with an alias, not both, and neither without a model")
+
+
+class MissingPredictionError(AssessmentError):
+    """A row has no prediction."""
+
+    def __init__(self, row: int) -> None:
+        self.row = row
+        super().__init__(f"row {row} has no prediction; a person about whom nothing was decided is in no rate")
+
+
+class ScoresError(AssessmentError):
+    """The predictions are scores, not decisions."""
+
+    def __init__(self) -> None:
+        super().__init__("the predictions are scores; apply the threshold first, and send what was decided")
+
+
+class MissingColumnError(AssessmentError):
+    """The table lacks a column that was named."""
+
+    def __init__(self, column: str, columns: Sequence[object]) -> None:
+        self.column, self.columns = column, tuple(columns)
+        known = ", ".join(str(name) for name in self.columns[:30]) + (", …" if len(self.columns) > 30 else "")
+        super().__init__(f"the table has no column '{column}'; it has {known}")
+
+
+class BiasTestNotFoundError(AssessmentError):
+    """No test of this id is kept."""
+
+    def __init__(self, test_id: str) -> None:
+        self.test_id = test_id
+        super().__init__(f"no bias test '{test_id[:100]}' is kept; GET /api/v1/bias-tests lists those that are")
+
+
+class NoReportError(AssessmentError):
+    """The test is not done, or was measured elsewhere: there is nothing to show."""
+
+    def __init__(self, test_id: str, reason: str) -> None:
+        self.test_id, self.reason = test_id, reason
+        super().__init__(f"bias test '{test_id}' has no report: {reason}")
+
+
+class TaskQueueFullError(AssessmentError):
+    """As many tests wait as may; `retry_after` is in seconds."""
+
+    def __init__(self, limit: int, retry_after: float) -> None:
+        self.limit, self.retry_after = limit, retry_after
+        super().__init__(
+            f"{limit} bias tests wait or run (FAIRMIND_ASSESSMENT_QUEUED_TASKS); ask again when some are done"
+        )
+
+
+class DataSetNotFoundError(AssessmentError):
+    """No data set of this id or name is kept."""
+
+    def __init__(self, name: str, reason: str = "") -> None:
+        self.name = name
+        why = reason or "GET /api/v1/datasets lists those that are, POST uploads one"
+        super().__init__(f"no data set '{name[:100]}' is kept; {why}")
+
+
+class DataSetNameError(AssessmentError):
+    """A data set cannot be called this."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a data set's name begins with a letter or digit and has up to 100 of letters, digits, '.', '_' and '-'"
+        )
+
+
+class DataSetTooLargeError(AssessmentError):
+    """It has more rows than a data set may have."""
+
+    def __init__(self, rows: int, limit: int) -> None:
+        self.rows, self.limit = rows, limit
+        super().__init__(f"the data set has {rows:,} rows, at most {limit:,} (FAIRMIND_ASSESSMENT_DATASET_ROWS)")
+
+
+class DataSetFormatError(AssessmentError):
+    """What was uploaded is no table that can be read."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the upload cannot be read as a table: {reason}")

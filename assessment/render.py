@@ -9,6 +9,12 @@ from fairness.gate import Verdict
 from fairness.rates import Rate
 from fairness.report import AttributeReport, DisparityReport, GroupReport
 
+DISCLAIMER = (
+    "A bias test measures differences between the groups it is given, on the data it is given. Passing one does "
+    "not make a model fair, and the limits are engineering choices, not law."
+)
+"""What a reader must not take a report for."""
+
 _GROUP_COLUMNS = ("group", "rows", "selection rate", "true positive rate", "false positive rate")
 _DISPARITY_COLUMNS = ("disparity", "value", "interval", "limit", "verdict", "highest / lowest", "note")
 
@@ -17,7 +23,7 @@ def text(result: BiasTestResult) -> str:
     """Return the test as plain text: two tables per attribute, rates with their 95 % intervals."""
     lines = [headline(result)]
     for attribute in result.attributes:
-        lines += ["", f"{printable(attribute.attribute)}: {_word(attribute.verdict)}"]
+        lines += ["", f"{printable(attribute.attribute)}: {word(attribute.verdict)}"]
         lines += _aligned(_GROUP_COLUMNS, _group_rows(attribute))
         lines += ["", *_aligned(_DISPARITY_COLUMNS, _disparity_rows(attribute))]
         lines += [f"note: {printable(note)}" for note in attribute.notes]
@@ -27,13 +33,13 @@ def text(result: BiasTestResult) -> str:
 
 def markdown(result: BiasTestResult) -> str:
     """Return the test as GitHub-flavoured Markdown, with the same tables."""
-    lines = [f"**{_escaped(headline(result))}**"]
+    lines = [f"**{escaped(headline(result))}**"]
     for attribute in result.attributes:
-        lines += ["", f"### {_escaped(attribute.attribute)}: {_word(attribute.verdict)}", ""]
+        lines += ["", f"### {escaped(attribute.attribute)}: {word(attribute.verdict)}", ""]
         lines += _piped(_GROUP_COLUMNS, _group_rows(attribute))
         lines += ["", *_piped(_DISPARITY_COLUMNS, _disparity_rows(attribute))]
-        lines += ["", *(f"- {_escaped(note)}" for note in attribute.notes)] if attribute.notes else []
-    lines += ["", *(f"- {_escaped(note)}" for note in result.notes)] if result.notes else []
+        lines += ["", *(f"- {escaped(note)}" for note in attribute.notes)] if attribute.notes else []
+    lines += ["", *(f"- {escaped(note)}" for note in result.notes)] if result.notes else []
     return "\n".join(lines) + "\n"
 
 
@@ -43,7 +49,7 @@ def headline(result: BiasTestResult) -> str:
     version = f" version {result.model_version}" if result.model_version else ""
     return (
         f"Bias test of {printable(model)}{printable(version)} on {result.rows:,} rows, "
-        f"favourable label {printable(repr(result.favourable))}: {_word(result.verdict)}"
+        f"favourable label {printable(repr(result.favourable))}: {word(result.verdict)}"
     )
 
 
@@ -73,7 +79,7 @@ def _disparity_row(disparity: DisparityReport) -> tuple[str, ...]:
         "undefined" if disparity.value is None else f"{disparity.value:.3f}",
         f"{disparity.lower:.3f} to {disparity.upper:.3f}" if disparity.lower is not None else "",
         f"{sign} {disparity.limit:g}" if disparity.limit is not None else "none",
-        _word(disparity.verdict) + ("" if disparity.gating or disparity.verdict is None else " (shown only)"),
+        word(disparity.verdict) + ("" if disparity.gating or disparity.verdict is None else " (shown only)"),
         f"{disparity.highest} / {disparity.lowest}" if disparity.highest is not None else "",
         disparity.note or "",
     )
@@ -85,7 +91,8 @@ def _rate(rate: Rate) -> str:
     return f"{rate.value:.3f} ({rate.lower:.3f} to {rate.upper:.3f})"
 
 
-def _word(verdict: Verdict | None) -> str:
+def word(verdict: Verdict | None) -> str:
+    """Return a verdict in words."""
     return "not judged" if verdict is None else verdict.value.replace("_", " ")
 
 
@@ -97,11 +104,12 @@ def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _piped(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(_escaped(cell) for cell in row)} |" for row in (header, *rows)]
+    lines = [f"| {' | '.join(escaped(cell) for cell in row)} |" for row in (header, *rows)]
     return [lines[0], "|" + " --- |" * len(header), *lines[1:]]
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return text that Markdown shows as it is."""
     plain = printable(text).replace("\\", "\\\\")
     for character in "|<>*`[]":
         plain = plain.replace(character, f"\\{character}")

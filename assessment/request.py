@@ -52,9 +52,9 @@ class BiasTestRequest(BaseModel):
     """Which alias; the champion where neither is said."""
     favourable: Label
     """The label one would rather get. It cannot be guessed: 1 may mean "will re-offend"."""
-    instances: tuple[BiasTestInstance, ...]
+    instances: tuple[BiasTestInstance, ...] = Field(fail_fast=True)
     """The rows."""
-    predictions: tuple[Label, ...] | None = None
+    predictions: tuple[Label, ...] | None = Field(default=None, fail_fast=True)
     """One per row: what the model decided. Left out, the rows are scored."""
     protected: tuple[str, ...] | None = None
     """The attributes to test; all that come with the rows where it is left out."""

@@ -21,7 +21,10 @@ class DataSource(StrEnum):
 
 
 class BiasTestResult(BaseModel):
-    """One bias test. `verdict` is the worst of the tolerances that gate, null where none does."""
+    """One bias test. `verdict` is the worst of the tolerances that gate, null where none does.
+
+    `dataset` is the id of the data set its rows came from, null where they came from elsewhere.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,3 +41,4 @@ class BiasTestResult(BaseModel):
     alpha: float
     minimum_rows: int
     notes: tuple[str, ...]
+    dataset: str | None = None

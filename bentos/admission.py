@@ -34,6 +34,8 @@ _POSTED: Final = {
     "outcomes": OUTCOME,
     "attributes": OUTCOME,
     "bias-tests": BIAS,
+    "bias-v2": BIAS,
+    "datasets": BIAS,
     "rollouts": ROLLOUT,
 }
 
@@ -98,6 +100,8 @@ def needed_for(method: str, path: str) -> Needed:
             needed = METADATA
         case ["bias_test"]:
             needed = BIAS
+        case ["api", "v1", "bias-v2", "datasets", _]:
+            needed = BIAS  # shows rows
         case ["api", "v1", "rollouts", *_, "approve"] if not reads:
             needed = APPROVE
         case ["api", "v1", kind, *_] if not reads:

@@ -1,42 +1,34 @@
-"""`POST /bias_test`: rows in the body scored by a served version, predictions sent along, or live traffic."""
+"""What a bias test can be asked of, and how it is measured: rows in the body, a data set, or live traffic."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from assessment.bias_test import Scored, run
+from assessment.bias_test import run
+from assessment.columns import Subject, assess_columns
+from assessment.data_sets import DataSet, DataSets
+from assessment.errors import ConflictingReferenceError, MissingColumnError, NotAClassifierError
+from assessment.fairmind import DetectRequest
 from assessment.request import BiasTestRequest, Label
-from assessment.result import BiasTestResult
+from assessment.result import BiasTestResult, DataSource
+from assessment.table import labels, score, table_columns
 from assessment.traffic import assess_traffic
 from bentos.companion import Companion
-from bentos.errors import AmbiguousModelError, InvalidRequestError, ModelNotServedError, NotReadyError
+from bentos.errors import InvalidRequestError
+from bentos.tested_models import TestedModels, Told
 from fairness.gate import BiasPolicy
-from inference.columns import columns_from_rows
-from inference.loading import SIGNATURE_FILE, load_model
-from inference.runtime import RemoteRuntime
-from inference.served_model import ServedModel
-from inference.signature import Signature
 from monitoring.identifiers import new_request_id
 from monitoring.windows import window
-from registry.reference import Reference
-from rollout.serving_state import ServedVersion, ServingState
-from rollout.serving_store import serving_states
-from runners.loading import load_runner
-from runners.preparation import FAIRMIND_FOLDER
 
-_ROWS_PER_CALL = 10_000
 _DEFAULT_WINDOW = timedelta(days=30)
-_LOADED_VERSIONS = 8
+_UNION_PARTS = frozenset({"bool", "int", "float", "str", "constrained-float"})
+_SCALAR = "it must be text, a boolean or a finite number"
 
+_CONFIG = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -54,7 +46,7 @@ class TrafficWindow(BaseModel):
 class TrafficTestRequest(BaseModel):
     """A bias test of live traffic; fields as in `assessment.request.BiasTestRequest`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = _CONFIG
 
     window: TrafficWindow
     favourable: Label
@@ -65,41 +57,158 @@ class TrafficTestRequest(BaseModel):
     minimum_rows: int = Field(default=30, ge=1)
 
 
+class TableTestRequest(BaseModel):
+    """A bias test of an uploaded data set: scored by a version, or by the predictions in one of its columns."""
+
+    model_config = _CONFIG
+
+    dataset: str
+    favourable: Label
+    protected: Annotated[tuple[str, ...], Field(min_length=1)]
+    label: str | None = None
+    prediction: str | None = None
+    model: str | None = None
+    version: str | None = None
+    alias: str | None = None
+    policy: BiasPolicy | None = None
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    minimum_rows: int = Field(default=30, ge=1)
+
+
+AnyRequest = BiasTestRequest | TableTestRequest | TrafficTestRequest
+
+
+def _not_told(_rows: int) -> None:
+    """Hear of progress and do nothing: somebody waits for the answer."""
+
+
 class BiasTests:
-    """Runs bias tests with what the Companion holds: serving state, model copies, prediction log."""
+    """Measures with what the Companion holds: serving state, model copies, data sets, prediction log."""
 
-    def __init__(self, companion: Companion) -> None:
-        self._companion = companion
-        self._load = lru_cache(_LOADED_VERSIONS)(load_model)
-        self._scoring = threading.Lock()
+    def __init__(self, companion: Companion, data_sets: DataSets) -> None:
+        self._companion, self._data_sets = companion, data_sets
+        self._models = TestedModels(companion)
 
-    def run(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the result of the test that `body` asks for, as JSON-able values.
+    def rows(self, request: AnyRequest) -> int | None:
+        """Return how many rows a test looks at, None where only the prediction log knows.
 
         Raises:
-            InvalidRequestError: A field is missing, unknown or of another type; says which.
+            DataSetNotFoundError: There is no such data set.
+        """
+        if isinstance(request, BiasTestRequest):
+            return len(request.instances)
+        return self._data_sets.find(request.dataset).rows if isinstance(request, TableTestRequest) else None
+
+    def check(self, request: AnyRequest) -> str | None:
+        """Refuse now what would be refused later, as far as that is quick; return the model that is tested.
+
+        Raises:
             AssessmentError: The rows cannot be tested.
             ModelNotServedError: The model or version is not there.
             NotReadyError: The version has to be prepared first, which was begun; or it cannot be: says why.
         """
-        # Clients built from the schema send every argument, those left out as null.
-        given = {key: value for key, value in body.items() if value is not None}
-        now = datetime.now(UTC)
-        if "window" in given:
-            result = self._traffic(_parse(TrafficTestRequest, given), now)
+        if isinstance(request, TrafficTestRequest):
+            return self._models.state(request.model).model
+        if isinstance(request, BiasTestRequest):
+            request.check()
+            scores = request.predictions is None
         else:
-            generator = np.random.default_rng(0)  # the same rows give the same intervals
-            result = run(
-                _parse(BiasTestRequest, given),
-                self._score,
-                test_id=new_request_id(),
-                created_at=now,
-                generator=generator,
-            )
-        return result.model_dump(mode="json")
+            _check_table(request, self._data_sets.find(request.dataset))
+            scores = request.prediction is None
+        if not scores:
+            return request.model
+        state = self._models.state(request.model)
+        if not self._models.classes(state.model, self._models.version(state, request.version, request.alias)):
+            raise NotAClassifierError(state.model)
+        return state.model
 
-    def _traffic(self, request: TrafficTestRequest, now: datetime) -> BiasTestResult:
-        state = self._state(request.model)
+    def run(
+        self,
+        request: AnyRequest,
+        *,
+        test_id: str | None = None,
+        now: datetime | None = None,
+        told: Told = _not_told,
+    ) -> BiasTestResult:
+        """Return the result of a test; `told` hears how many rows have been scored.
+
+        Raises:
+            AssessmentError: The rows cannot be tested.
+            ModelNotServedError: The model or version is not there.
+            NotReadyError: The version has to be prepared first, which was begun; or it cannot be: says why.
+        """
+        test_id, now = test_id or new_request_id(), now or datetime.now(UTC)
+        if isinstance(request, TrafficTestRequest):
+            return self._traffic(request, test_id, now)
+        if isinstance(request, TableTestRequest):
+            return self._table(request, test_id, now, told)
+        return run(
+            request,
+            lambda asked: self._models.score(asked, told),
+            test_id=test_id,
+            created_at=now,
+            generator=np.random.default_rng(0),  # the same rows give the same intervals
+        )
+
+    def detect(self, request: DetectRequest, *, test_id: str, now: datetime) -> BiasTestResult:
+        """Return the result of a test that FairMind asked for: of the predictions in a data set.
+
+        Raises:
+            AssessmentError: There is no such data set or column, or it cannot be tested.
+        """
+        asked = TableTestRequest(
+            dataset=request.dataset_id,
+            favourable=request.positive_label,
+            protected=(request.protected_attribute,),
+            label=request.ground_truth_column,
+            prediction=request.prediction_column,
+            model=request.model_id,
+            policy=request.policy,
+        )
+        return self._table(asked, test_id, now, _not_told)
+
+    def _table(self, request: TableTestRequest, test_id: str, now: datetime, told: Told) -> BiasTestResult:
+        data_set = self._data_sets.find(request.dataset)
+        _check_table(request, data_set)
+        model, version, classes = request.model, request.version, tuple[Any, ...]()
+        measured = [*request.protected, *(name for name in (request.label, request.prediction) if name is not None)]
+        if request.prediction is None:
+            model, version, classes, predictions = self._scored(request, data_set, told)
+        frame = self._data_sets.read(data_set, measured)
+        if request.prediction is not None:
+            predictions = labels(frame[request.prediction])
+        result = assess_columns(
+            Subject(
+                model=model,
+                model_version=version,
+                source=DataSource.PREDICTIONS if request.prediction is not None else DataSource.TABLE,
+                test_id=test_id,
+                created_at=now,
+            ),
+            table_columns(frame, predictions, label=request.label, protected=request.protected),
+            favourable=request.favourable,
+            classes=classes,
+            policy=request.policy,
+            alpha=request.alpha,
+            minimum_rows=request.minimum_rows,
+            generator=np.random.default_rng(0),
+        )
+        return result.model_copy(update={"dataset": data_set.id})
+
+    def _scored(
+        self, request: TableTestRequest, data_set: DataSet, told: Told
+    ) -> tuple[str, str, tuple[Any, ...], list[Any]]:
+        state = self._models.state(request.model)
+        version = self._models.version(state, request.version, request.alias)
+        with self._models.opened(state.model, version) as served:
+            if not served.signature.classes:
+                raise NotAClassifierError(state.model)
+            batches = self._data_sets.batches(data_set, [column.name for column in served.signature.columns])
+            predictions = score(batches, served, told)
+            return state.model, version.version, served.signature.classes, predictions
+
+    def _traffic(self, request: TrafficTestRequest, test_id: str, now: datetime) -> BiasTestResult:
+        state = self._models.state(request.model)
         until = request.window.until or now
         found = window(
             self._companion.log,
@@ -113,9 +222,9 @@ class BiasTests:
             found.rows,
             model=state.model,
             favourable=request.favourable,
-            test_id=new_request_id(),
+            test_id=test_id,
             created_at=now,
-            classes=self._classes(state.model, state.champion),
+            classes=self._models.classes(state.model, state.champion),
             protected=request.protected,
             policy=request.policy,
             alpha=request.alpha,
@@ -127,79 +236,50 @@ class BiasTests:
         note = f"only the newest {len(found.rows):,} rows of the window are tested"
         return result.model_copy(update={"notes": (*result.notes, note)})
 
-    def _score(self, request: BiasTestRequest) -> Scored:
-        state = self._state(request.model)
-        version = self._version(state, request)
-        features = [instance.features for instance in request.instances]
-        predictions: list[Any] = []
-        with self._model(state.model, version) as served:
-            for start in range(0, len(features), _ROWS_PER_CALL):
-                rows = features[start : start + _ROWS_PER_CALL]
-                columns = columns_from_rows(rows, served.signature)
-                with self._scoring:  # a runtime is safe from one thread at a time, and requests come from several
-                    answer = served.predict(columns, len(rows))
-                predictions += answer.prediction.tolist()
-        return Scored(state.model, version.version, served.signature.classes, predictions)
 
-    def _state(self, model: str | None) -> ServingState:
-        states = serving_states(self._companion.control)
-        if model is None:
-            if len(states) > 1:
-                raise AmbiguousModelError(sorted(states))
-            if not states:
-                raise ModelNotServedError("")
-            return next(iter(states.values()))
-        if model not in states:
-            raise ModelNotServedError(model)
-        return states[model]
+def parse(body: dict[str, Any]) -> tuple[AnyRequest, bool]:
+    """Return the test that a body asks for, and whether it is to run as a task however small it is.
 
-    def _version(self, state: ServingState, request: BiasTestRequest) -> ServedVersion:
-        if request.version is None and request.alias in {None, "champion"}:
-            return state.champion
-        if request.version is None and request.alias == "challenger" and state.challenger is not None:
-            return state.challenger
-        reference = Reference(
-            state.model, version=request.version, alias=None if request.version else request.alias
-        )
-        found = self._companion.registry.find(reference)
-        return ServedVersion(version=found.version, digest=found.digest)
-
-    def _folder(self, name: str, version: ServedVersion) -> Path:
-        """Return where the version is loaded from: as the workers do, or as they would."""
-        folder = self._companion.folders.find(name, version)
-        if folder is not None:
-            return folder
-        located = self._companion.folders.obtain_other(name, version)
-        if located.folder is None:
-            raise NotReadyError(
-                f"{name}/{version.version} was made elsewhere and serves nobody: it has to be prepared before it "
-                f"can be tested, which was begun ({located.problem}); ask again"
-            )
-        return located.folder
-
-    @contextmanager
-    def _model(self, name: str, version: ServedVersion) -> Iterator[ServedModel]:
-        folder = self._folder(name, version)
-        if not folder.is_relative_to(self._companion.home.prepared):
-            yield self._load(folder / FAIRMIND_FOLDER)
-            return
-        # Files from elsewhere may say how they want to be run; only what was prepared here is run.
-        served = load_runner(folder, self._companion.settings.runners)
-        try:
-            yield served
-        finally:
-            if isinstance(served.runtime, RemoteRuntime):
-                served.runtime.close()
-
-    def _classes(self, name: str, version: ServedVersion) -> tuple[Any, ...]:
-        path = self._folder(name, version) / FAIRMIND_FOLDER / SIGNATURE_FILE
-        return Signature.model_validate_json(path.read_bytes()).classes
+    Raises:
+        InvalidRequestError: A field is missing, unknown or of another type; says which.
+    """
+    # Clients built from the schema send every argument, those left out as null.
+    given = {key: value for key, value in body.items() if value is not None}
+    as_task = given.pop("task", False)
+    if not isinstance(as_task, bool):
+        raise InvalidRequestError("task: true or false")
+    named = [name for name in ("instances", "dataset", "window") if name in given]
+    if len(named) > 1:
+        raise InvalidRequestError(f"{named[0]} and {named[1]} are two tests; send one of them")
+    kind: type[AnyRequest] = BiasTestRequest
+    if named == ["window"]:
+        kind = TrafficTestRequest
+    elif named == ["dataset"]:
+        kind = TableTestRequest
+    return parsed(kind, given), as_task
 
 
-def _parse(kind: type[Model], body: dict[str, Any]) -> Model:
+def parsed(kind: type[Model], body: Any) -> Model:
+    """Return a body as the model it has to be.
+
+    Raises:
+        InvalidRequestError: A field is missing, unknown or of another type; says which.
+    """
     try:
         return kind.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequestError(f"{where}: {first['msg']}" if where else str(first["msg"])) from None
+        place, told = list(first["loc"]), str(first["msg"])
+        if place and place[-1] in _UNION_PARTS and place[-1] not in body:
+            place, told = place[:-1], _SCALAR  # pydantic tells why it is not the first of the kinds it may be
+        where = ".".join(str(part) for part in place)
+        raise InvalidRequestError(f"{where}: {told}" if where else told) from None
+
+
+def _check_table(request: TableTestRequest, data_set: DataSet) -> None:
+    named = bool(request.version), bool(request.alias)
+    if request.prediction is None and (all(named) or (request.model is None and any(named))):
+        raise ConflictingReferenceError
+    for column in (*request.protected, request.label, request.prediction):
+        if column is not None and column not in data_set.columns:
+            raise MissingColumnError(column, list(data_set.columns))

@@ -65,6 +65,14 @@ class Companion:
         self._unit_salt = deployment_salt(self.control)
         self.problems: dict[str, str] = {}
         self._shipper = Shipper(self.home.spool, self.log)
+        self.loops: dict[str, tuple[Callable[[], None], float]] = {
+            "serving-state": (self._write_state, _STATE_SECONDS),
+            "registry": (self._follow_registry, settings.registry.poll_seconds),
+            "preparations": (self._preparations.work, _STATE_SECONDS),
+            "shipper": (self._ship, settings.monitoring.ship_seconds),
+            "keys": (self._publish_keys, _STATE_SECONDS),
+        }
+        """What is done over and over, each by a thread of its own, and the seconds between; `start` begins them."""
         self._threads: list[threading.Thread] = []
         self._lock: IO[str] | None = None
         self._written: ServingFile | None = None
@@ -72,14 +80,7 @@ class Companion:
 
     def start(self) -> None:
         """Begin the loops; they wait until no other Companion works on the same home."""
-        loops: dict[str, tuple[Callable[[], None], float]] = {
-            "serving-state": (self._write_state, _STATE_SECONDS),
-            "registry": (self._follow_registry, self.settings.registry.poll_seconds),
-            "preparations": (self._preparations.work, _STATE_SECONDS),
-            "shipper": (self._ship, self.settings.monitoring.ship_seconds),
-            "keys": (self._publish_keys, _STATE_SECONDS),
-        }
-        for name, (step, seconds) in loops.items():
+        for name, (step, seconds) in self.loops.items():
             thread = threading.Thread(target=self._loop, args=(name, step, seconds), name=name, daemon=True)
             self._threads.append(thread)
         threading.Thread(target=self._take_lock, name="lock", daemon=True).start()
@@ -89,8 +90,8 @@ class Companion:
         self._stop.set()
         self._aliases_moved.set()
         for thread in self._threads:
-            # One may take minutes, and is taken up again by the next Companion.
-            if thread.is_alive() and thread.name != "preparations":
+            # These may take minutes, and are taken up again by the next Companion.
+            if thread.is_alive() and thread.name not in {"preparations", "bias-tests"}:
                 thread.join(timeout=10)
         if self._lock is not None:
             self._ship()

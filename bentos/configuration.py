@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Self
 
@@ -17,6 +17,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from assessment.settings import AssessmentSettings
 from bentos.settings import BatchingSettings, RunnerSettings, ServingSettings
 from database.settings import DatabaseSettings
 from monitoring.settings import MonitoringSettings
@@ -29,6 +30,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     BatchingSettings,
     RunnerSettings,
     MonitoringSettings,
+    AssessmentSettings,
 )
 _PREFIX = "FAIRMIND_"
 # What Kubernetes puts into every container for a Service called `fairmind…`; only with the values it puts there,
@@ -56,6 +58,7 @@ class Settings:
     batching: BatchingSettings
     runners: RunnerSettings
     monitoring: MonitoringSettings
+    assessment: AssessmentSettings = field(default_factory=AssessmentSettings)
 
     @classmethod
     def load(cls) -> Self:
@@ -73,6 +76,7 @@ class Settings:
                 BatchingSettings(),
                 RunnerSettings(),
                 MonitoringSettings(),
+                AssessmentSettings(),
             )
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]

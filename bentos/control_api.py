@@ -17,7 +17,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bentos.bias_test_routes import bias_test_routes
+from bentos.bias_test_service import BiasTestService
+from bentos.bias_v2_routes import FAIRMIND, bias_v2_routes
 from bentos.companion import Companion
+from bentos.data_set_routes import data_set_routes
 from bentos.errors import (
     InvalidRequestError,
     MalformedRequestError,
@@ -38,6 +41,7 @@ from monitoring.identifiers import new_request_id
 
 _log = logging.getLogger(__name__)
 _OPENAPI: Final = "/api/v1/openapi.json"
+_TASK_SECONDS: Final = 0.25
 _REQUEST_ID: Final = "fairmind.request_id"
 """Where the scope holds the id that the front door gave the request."""
 _LOGGED_ID: Final = "fairmind.logged_id"
@@ -66,7 +70,11 @@ def control_api(companion: Companion, worker_metrics: Path) -> FastAPI:
     api.include_router(model_routes(companion))
     api.include_router(rollout_routes(companion))
     api.include_router(outcome_routes(companion))
-    api.include_router(bias_test_routes(companion))
+    service = BiasTestService(companion)
+    companion.loops["bias-tests"] = (service.work, _TASK_SECONDS)
+    api.include_router(bias_test_routes(companion, service))
+    api.include_router(data_set_routes(service.data_sets))
+    api.include_router(bias_v2_routes(companion, service))
     api.include_router(metrics_routes(companion, worker_metrics))
     api.add_exception_handler(RequestValidationError, _refuse_invalid)
     api.add_exception_handler(HTTPException, _refuse_http)
@@ -166,7 +174,10 @@ def _answer(error: Exception, scope: Scope) -> JSONResponse:
         _log.error("request %s: an API request failed (%s)\n%s", scope[_LOGGED_ID], type(error).__name__, places)
     elif status > 500:
         _log.warning("request %s: %s", scope[_LOGGED_ID], code)
-    answer = JSONResponse({"error": {"code": code, "message": message, "request_id": request_id}}, status)
+    body: dict[str, Any] = {"error": {"code": code, "message": message, "request_id": request_id}}
+    if scope["path"].startswith(FAIRMIND):
+        body["detail"] = message  # where FairMind's frontend looks for it
+    answer = JSONResponse(body, status)
     for key, value in extra_headers(error, status):
         answer.headers[key.decode()] = value.decode()
     return answer

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from access import errors as access
-from assessment.errors import AssessmentError
+from assessment import errors as assessment
 from database.errors import DatabaseError
 from fairness.errors import FairnessError
 from inference import errors as inference
@@ -32,6 +32,7 @@ from monitoring import errors as monitoring
 from registry import errors as registry
 from rollout import errors as rollout
 from runners import errors as runners
+from sources.errors import SourceError
 
 
 class ServingError(Exception):
@@ -187,8 +188,16 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     runners.MlModelError: (503, "model_not_loaded"),
     runners.UntrustedModelError: (503, "model_not_loaded"),
     runners.RunnerError: (500, "model_failed"),
-    AssessmentError: (422, "invalid_bias_test"),
+    assessment.AssessmentError: (422, "invalid_bias_test"),
+    assessment.BiasTestNotFoundError: (404, "bias_test_not_found"),
+    assessment.NoReportError: (409, "no_report"),
+    assessment.TaskQueueFullError: (503, "overloaded"),
+    assessment.DataSetNotFoundError: (404, "dataset_not_found"),
+    assessment.DataSetTooLargeError: (413, "too_large"),
+    assessment.DataSetNameError: (422, "invalid_dataset"),
+    assessment.DataSetFormatError: (422, "invalid_dataset"),
     FairnessError: (422, "invalid_bias_test"),
+    SourceError: (422, "invalid_dataset"),
     DatabaseError: (503, "database_unavailable"),
 }
 """Status and code of every error a client can cause or meet; anything else is a bug and answers 500."""
@@ -224,7 +233,7 @@ OFFLINE: Final = frozenset(
 
 _CHALLENGE: Final = b'Bearer realm="fairmind"'  # RFC 6750
 
-OFFLINE_PACKAGES: Final = frozenset({"cli", "loadtests", "sources", "training"})
+OFFLINE_PACKAGES: Final = frozenset({"cli", "loadtests", "training"})
 """Packages whose errors no client can meet: no package of a serving process imports them, which a test holds."""
 
 
@@ -258,7 +267,7 @@ def extra_headers(error: BaseException, status: int) -> list[tuple[bytes, bytes]
         return [(b"www-authenticate", _CHALLENGE + f', error="insufficient_scope", scope="{scopes}"'.encode())]
     if status in {429, 503}:
         seconds = 1.0
-        if isinstance(error, inference.QueueFullError | access.RateLimitError):
+        if isinstance(error, inference.QueueFullError | access.RateLimitError | assessment.TaskQueueFullError):
             seconds = error.retry_after
         return [(b"retry-after", str(max(1, math.ceil(seconds))).encode())]
     return []

@@ -20,12 +20,12 @@ PRINCIPAL_HEADER: Final = b"x-fairmind-principal"
 """Who sent the request: the id of the key that the front door checked. Believed because nothing but the front door
 reaches the Companion's socket, and what a client sends under this name is not passed on."""
 _KEPT_HEADERS: Final = frozenset({b"content-type", b"accept"})
-_ANSWERED_HEADERS: Final = ("allow", "retry-after")
+_ANSWERED_HEADERS: Final = ("allow", "location", "retry-after")
 # What the front door looked at must be what the Companion answers: httpx would take `..` out of a path.
 _NO_PATH: Final = re.compile(r"[\x00-\x1f\x7f]|(?:^|/)\.\.?(?:/|$)")
 _CONNECT_SECONDS: Final = 5.0
 _TIMEOUT_SECONDS: Final = 60.0
-_PATIENCE: Final = {"/bias_test": 300.0}
+_PATIENCE: Final = {"/bias_test": 300.0, "/api/v1/bias-tests": 300.0}
 """Routes that may take longer: a bias test may score a whole table, or read a month of traffic."""
 
 

@@ -80,7 +80,7 @@ class BiasTestAnswer(BaseModel):
     """When it ran, ISO 8601 in UTC."""
 
     source: str
-    """Where the decisions came from: scored, predictions or traffic."""
+    """Where the decisions came from: scored, predictions, table or traffic."""
 
     rows: int
     """Rows that were measured."""
@@ -105,3 +105,6 @@ class BiasTestAnswer(BaseModel):
 
     notes: list[str]
     """What a reader should know beside the numbers."""
+
+    dataset: str | None = None
+    """The id of the data set that was tested, if it was one."""

@@ -40,7 +40,7 @@ class Home:
 
     @property
     def control_db(self) -> Path:
-        """Serving state and rollouts."""
+        """Serving state, rollouts, API keys, bias tests and what is known of data sets."""
         return self.root / "fairmind.db"
 
     @property
@@ -77,6 +77,11 @@ class Home:
     def data(self) -> Path:
         """Data sets fetched by data sources."""
         return self.root / "data"
+
+    @property
+    def datasets(self) -> Path:
+        """Rows of uploaded data sets."""
+        return self.root / "datasets"
 
     @property
     def run(self) -> Path:

@@ -93,7 +93,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
         repeated = [name for name, count in Counter(names).items() if count > 1]
         if repeated:
             raise SourceFormatError(str(path), f"the header names the column '{repeated[0]}' twice")
-        return pd.read_csv(
+        frame = pd.read_csv(
             path,
             sep=separator,
             encoding="utf-8-sig",
@@ -101,6 +101,10 @@ def _read_csv(path: Path) -> pd.DataFrame:
             na_values=list(MISSING_MARKS),
             low_memory=False,
         )
+        # pandas takes the fields that a header has no name for to be row labels.
+        if not isinstance(frame.index, pd.RangeIndex):
+            raise SourceFormatError(str(path), "its lines have more fields than its header")
+        return frame
     except UnicodeDecodeError as error:
         raise SourceFormatError(str(path), "it is not UTF-8 text; save it as UTF-8") from error
     except pd.errors.EmptyDataError as error:

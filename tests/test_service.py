@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 import service
 from assessment.request import BiasTestRequest
-from bentos.bias_tests import TrafficTestRequest
+from bentos.bias_tests import TableTestRequest, TrafficTestRequest
 from bentos.messages import BiasTestAnswer, Instance, PredictAnswer
 
 
@@ -17,9 +17,10 @@ def declared(api: str) -> dict[str, bool]:
     return {name: name in schema.get("required", ()) for name in schema["properties"]}
 
 
-def test_a_bias_test_takes_what_both_of_its_kinds_take() -> None:
-    taken = {name for kind in (BiasTestRequest, TrafficTestRequest) for name in kind.model_fields}
-    assert set(declared("bias_test")) == taken
+def test_a_bias_test_takes_what_all_of_its_kinds_take() -> None:
+    kinds = (BiasTestRequest, TableTestRequest, TrafficTestRequest)
+    taken = {name for kind in kinds for name in kind.model_fields}
+    assert set(declared("bias_test")) == taken | {"task"}
     assert [name for name, required in declared("bias_test").items() if required] == ["favourable"]
 
 

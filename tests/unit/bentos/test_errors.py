@@ -109,6 +109,7 @@ def test_what_a_client_did_wrong_is_never_a_5xx() -> None:
         "CompanionTimeoutError",
         "ModelFailedError",
         "QueueFullError",
+        "TaskQueueFullError",
         "DeadlineExceededError",
         "DrainingError",
         "RuntimeLoadError",

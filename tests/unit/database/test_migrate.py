@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import MetaData, text
 
 from access.tables import METADATA as ACCESS
+from assessment.tables import METADATA as ASSESSMENT
 from database.engine import sqlite_engine
 from database.errors import DatabaseUnavailableError, SchemaVersionError
 from database.migrate import Tree, upgrade, version_table
@@ -18,7 +19,7 @@ from monitoring.tables import METADATA as LOG
 from rollout.tables import METADATA as CONTROL
 
 
-@pytest.mark.parametrize(("tree", "metadata"), [("control", (CONTROL, ACCESS)), ("log", (LOG,))])
+@pytest.mark.parametrize(("tree", "metadata"), [("control", (CONTROL, ACCESS, ASSESSMENT)), ("log", (LOG,))])
 def test_migrated_tables_are_the_declared_ones(tmp_path: Path, tree: Tree, metadata: tuple[MetaData, ...]) -> None:
     engine = sqlite_engine(tmp_path / "a.db")
     upgrade(engine, tree, tmp_path / "lock")

@@ -1,0 +1,51 @@
+"""A database with the control tables, and results to keep in it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine
+
+from assessment.columns import BiasTestColumns, Subject, assess_columns
+from assessment.result import BiasTestResult, DataSource
+from database.engine import sqlite_engine
+from database.migrate import upgrade
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def control(tmp_path: Path) -> Engine:
+    engine = sqlite_engine(tmp_path / "fairmind.db")
+    upgrade(engine, "control", tmp_path / "lock")
+    return engine
+
+
+def made_result(
+    test_id: str = "t-1",
+    *,
+    model: str = "credit",
+    rates: tuple[float, ...] = (0.5, 0.5),
+    rows: int = 2_000,
+    groups: tuple[str, ...] = ("a", "b", "c"),
+    created_at: datetime = NOW,
+    **more: Any,
+) -> BiasTestResult:
+    """Return the test of groups of `rows` people each, of whom these shares are selected."""
+    columns: dict[str, list[Any]] = {"prediction": [], "outcome": [], "group": []}
+    for group, rate in zip(groups, rates, strict=False):
+        selected = round(rate * rows)
+        columns["prediction"] += [1] * selected + [0] * (rows - selected)
+        columns["outcome"] += [index % 2 for index in range(rows)]
+        columns["group"] += [group] * rows
+    return assess_columns(
+        Subject(model, "3", DataSource.PREDICTIONS, test_id, created_at),
+        BiasTestColumns(columns["prediction"], columns["outcome"], {"SEX": columns["group"]}),
+        favourable=1,
+        generator=np.random.default_rng(0),
+        **more,
+    )
