@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import bentoml
 
 from bentos import telemetry
 from bentos.configuration import settings_or_exit
 from bentos.forwarding import COMPANION_SERVICE
-from bentos.messages import AnyLabel, BiasTestAnswer, Instance, PredictAnswer
+from bentos.messages import AnyLabel, BiasTestAnswer, Instance, PredictAnswer, answered_before
 from bentos.ports import grpc_port_or_exit
 from bentos.processes import FRONT_SERVICE, WORKER_ENVIRONMENT, CompanionService, FrontDoorService
 from bentos.tls import http_options, tls_or_exit
@@ -54,7 +54,7 @@ class FairMind:
     @bentoml.api
     async def predict(self, instances: list[Instance], model: str | None = None) -> PredictAnswer:
         """Predict rows; each unit is answered by the variant it is assigned to."""
-        _answered_before()
+        answered_before()
 
     @bentoml.api
     async def bias_test(
@@ -77,8 +77,4 @@ class FairMind:
         minimum_rows: int | None = None,
     ) -> BiasTestAnswer:
         """Test a version for bias: on rows sent along, a data set or a window of live traffic."""
-        _answered_before()
-
-
-def _answered_before() -> NoReturn:
-    raise RuntimeError("the front door answers this route before BentoML sees it (docs/adr/0001)")
+        answered_before()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assessment.columns import BiasTestColumns, Subject, assess_columns
+from assessment.columns import BiasTestColumns, Subject, assess_columns, compact
 from assessment.errors import NotAClassifierError
 from assessment.request import BiasTestRequest
 from assessment.result import BiasTestResult, DataSource
@@ -78,8 +78,8 @@ def assess(
             created_at=created_at,
         ),
         BiasTestColumns(
-            predictions=predictions.tolist() if isinstance(predictions, np.ndarray) else list(predictions),
-            outcomes=[instance.outcome for instance in request.instances],
+            predictions=compact(predictions.tolist() if isinstance(predictions, np.ndarray) else list(predictions)),
+            outcomes=compact([instance.outcome for instance in request.instances]),
             protected={name: [instance.protected.get(name) for instance in request.instances] for name in names},
         ),
         favourable=request.favourable,

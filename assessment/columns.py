@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assessment.errors import EmptyTestError, MissingPredictionError, RowCountError, ScoresError, UnknownLabelError
 from assessment.request import Label
@@ -16,16 +17,22 @@ from fairness.gate import BiasPolicy, default_policy
 from fairness.groups import is_missing
 from fairness.report import BiasReport, measure
 
+_LONGEST_LABEL = 64
+"""Characters; an array of texts has room for the longest in every row."""
 _MOST_LABELS = 50
 """More distinct predictions than this, fractions among them, are scores."""
 
 
+Labels = Sequence[Any] | NDArray[Any]
+"""One label per row; arrays of numbers or texts are much quicker than lists."""
+
+
 @dataclass(frozen=True, slots=True)
 class BiasTestColumns:
-    """N rows as columns: what was decided, what turned out to be true (None where unknown), and for whom."""
+    """N rows as columns: what was decided, what turned out to be true (None or NaN where unknown), and for whom."""
 
-    predictions: Sequence[Any]
-    outcomes: Sequence[Any]
+    predictions: Labels
+    outcomes: Labels
     protected: Mapping[str, Sequence[Any]]
 
 
@@ -107,9 +114,9 @@ def measure_columns(
         raise EmptyTestError
     if len(columns.predictions) != rows:
         raise RowCountError(len(columns.predictions), rows)
-    known = [outcome for outcome in columns.outcomes if outcome is not None]
+    known = rows - int(missing_labels(columns.outcomes).sum())
     _check_labels(columns, favourable, classes)
-    policy_used = policy if policy is not None else default_policy(columns.protected, outcomes=bool(known))
+    policy_used = policy if policy is not None else default_policy(columns.protected, outcomes=known > 0)
     report = measure(
         columns.protected,
         columns.outcomes if known else None,
@@ -124,34 +131,68 @@ def measure_columns(
     notes = []
     if not known:
         notes.append("no outcomes are known: how often groups are selected is measured, not how often wrongly")
-    elif len(known) < rows:
-        notes.append(f"{rows - len(known)} of {rows} rows have no outcome; they count for the selection rate only")
+    elif known < rows:
+        notes.append(f"{rows - known} of {rows} rows have no outcome; they count for the selection rate only")
     return report, policy_used, tuple(notes)
+
+
+def compact(values: Sequence[Any]) -> Labels:
+    """Return labels as an array, where they are of one plain type and none is missing or a long text."""
+    kinds = set(map(type, values))
+    if kinds in ({int}, {float}, {bool}):
+        try:
+            return np.array(values, dtype=np.int64 if kinds == {int} else None)
+        except OverflowError:  # beyond 64 bits
+            return values
+    if kinds == {str} and all(len(label) <= _LONGEST_LABEL and "\0" not in label for label in set(values)):
+        return np.array(values, dtype=str)
+    return values
+
+
+def missing_labels(values: Labels) -> NDArray[np.bool_]:
+    """Return, row by row, whether a label is not known: None or NaN."""
+    if isinstance(values, np.ndarray) and values.dtype.kind != "O":
+        return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), dtype=np.bool_)
+    return np.fromiter(map(is_missing, values), dtype=np.bool_, count=len(values))
 
 
 def _check_labels(columns: BiasTestColumns, favourable: Label, classes: Sequence[Any]) -> None:
     """Refuse labels that can never match: 1 beside '1' would look like a model that is always wrong."""
     if classes and favourable not in classes:
         raise UnknownLabelError("favourable", classes)
+    undecided = missing_labels(columns.predictions)
+    if undecided.any():
+        raise MissingPredictionError(int(np.argmax(undecided)))
+    predicted, outcomes = _distinct(columns.predictions), _distinct(columns.outcomes)
     # Without a model the labels are those that were predicted, and the favourable one.
-    labels = tuple(classes) or tuple(dict.fromkeys((*columns.predictions, favourable)))
-    if any(is_missing(label) for label in labels):
-        raise MissingPredictionError(next(i for i, label in enumerate(columns.predictions) if is_missing(label)))
+    labels = tuple(classes) or tuple(dict.fromkeys((*predicted, favourable)))
     fractions = (isinstance(label, float) and label % 1 for label in labels)
     if not classes and len(labels) > _MOST_LABELS and any(fractions):
         raise ScoresError
     allowed = set(labels)
     if classes:
-        _check_column("prediction", columns.predictions, allowed, labels)
-        _check_column("outcome", columns.outcomes, allowed, labels)
-    elif allowed.isdisjoint(columns.outcomes):
+        _check_column("prediction", columns.predictions, predicted, allowed, labels)
+        _check_column("outcome", columns.outcomes, outcomes, allowed, labels)
+    elif allowed.isdisjoint(outcomes):
         # An outcome may be a label that was never predicted; text beside numbers is another spelling of one.
-        kinds = {isinstance(outcome, str) for outcome in columns.outcomes if outcome is not None}
+        kinds = {isinstance(outcome, str) for outcome in outcomes}
         if kinds.isdisjoint(isinstance(label, str) for label in labels):
-            _check_column("outcome", columns.outcomes, allowed, labels)
+            _check_column("outcome", columns.outcomes, outcomes, allowed, labels)
 
 
-def _check_column(field: str, values: Sequence[Any], allowed: set[Any], labels: Sequence[Any]) -> None:
-    for row, value in enumerate(values):
-        if value is not None and value not in allowed:
-            raise UnknownLabelError(field, labels, row)
+def _distinct(values: Labels) -> list[Any]:
+    """Return the different labels that are known."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+        found: list[Any] = np.unique(values[~missing_labels(values)]).tolist()
+        return found
+    rows = values.tolist() if isinstance(values, np.ndarray) else values
+    return [label for label in dict.fromkeys(rows) if not is_missing(label)]
+
+
+def _check_column(
+    field: str, values: Labels, distinct: list[Any], allowed: set[Any], labels: Sequence[Any]
+) -> None:
+    unknown = {label for label in distinct if label not in allowed}
+    if unknown:
+        row = next(row for row, value in enumerate(values) if not is_missing(value) and value in unknown)
+        raise UnknownLabelError(field, labels, row)

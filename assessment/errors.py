@@ -11,6 +11,7 @@ AssessmentError
 ├── MissingPredictionError      a row has no prediction
 ├── ScoresError                 the predictions are scores, not decisions
 ├── MissingColumnError          the table lacks a column that was named
+├── NotRecordableError          a test cannot be a gate of this version
 ├── BiasTestNotFoundError       no test of this id is kept
 ├── NoReportError               the test is not done, or was measured elsewhere: there is nothing to show
 ├── TaskQueueFullError          as many tests wait as may; safe to retry
@@ -113,6 +114,14 @@ class MissingColumnError(AssessmentError):
         self.column, self.columns = column, tuple(columns)
         known = ", ".join(str(name) for name in self.columns[:30]) + (", …" if len(self.columns) > 30 else "")
         super().__init__(f"the table has no column '{column}'; it has {known}")
+
+
+class NotRecordableError(AssessmentError):
+    """A test cannot be a gate of this version."""
+
+    def __init__(self, version: str, reason: str) -> None:
+        self.version, self.reason = version, reason
+        super().__init__(f"the test cannot be recorded as a gate of {version}: {reason}")
 
 
 class BiasTestNotFoundError(AssessmentError):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from assessment.columns import BiasTestColumns
+from assessment.columns import BiasTestColumns, Labels, compact
 from assessment.errors import MissingColumnError, NoProtectedAttributeError
+from inference.errors import SignatureMismatchError
 from inference.frames import columns_from_frame
 from inference.runtime import Columns
 from inference.served_model import Predictions
@@ -30,26 +33,35 @@ class Predictor(Protocol):
         ...
 
 
-def score(
-    batches: Iterable[pd.DataFrame], served: Predictor, told: Callable[[int], None] | None = None
-) -> list[Any]:
+def score(batches: Iterable[pd.DataFrame], served: Predictor, told: Callable[[int], None] | None = None) -> Labels:
     """Return what a model predicts of all rows, in order; `told` hears how many have been scored.
 
     Raises:
-        SignatureMismatchError: A column is missing, or a value does not fit; rows are counted within a batch.
+        SignatureMismatchError: A column is missing, or a value does not fit.
     """
-    predictions: list[Any] = []
+    predictions: list[NDArray[Any]] = []
+    scored = 0
     for batch in batches:
         for start in range(0, len(batch), _ROWS_PER_CALL):
-            columns, rows = columns_from_frame(batch.iloc[start : start + _ROWS_PER_CALL], served.signature)
-            predictions += served.predict(columns, rows).prediction.tolist()
+            part = batch.iloc[start : start + _ROWS_PER_CALL]
+            try:
+                columns, rows = columns_from_frame(part, served.signature)
+            except SignatureMismatchError as error:
+                if error.row is None:
+                    raise
+                raise SignatureMismatchError(error.reason, column=error.column, row=error.row + scored) from None
+            predictions.append(served.predict(columns, rows).prediction)
+            scored += rows
             if told is not None:
-                told(len(predictions))
-    return predictions
+                told(scored)
+    if not predictions:
+        return []
+    found = np.concatenate(predictions)
+    return compact(found.tolist()) if found.dtype.kind == "O" else found
 
 
 def table_columns(
-    frame: pd.DataFrame, predictions: Sequence[Any], *, label: str | None, protected: Sequence[str]
+    frame: pd.DataFrame, predictions: Labels, *, label: str | None, protected: Sequence[str]
 ) -> BiasTestColumns:
     """Return the columns of a test; attributes as categoricals, which are counted without looking at each row.
 
@@ -69,6 +81,9 @@ def table_columns(
     )
 
 
-def labels(column: pd.Series) -> list[Any]:
-    """Return the labels of a column as plain values, None where one is missing."""
-    return list(column.astype(object).where(column.notna(), None))
+def labels(column: pd.Series) -> Labels:
+    """Return the labels of a column, None or NaN where one is missing."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        return column.to_numpy()
+    plain = column.astype(object).where(column.notna(), None)
+    return compact(plain.tolist())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import orjson
 from sqlalchemy import Engine, func, insert, select, update
 
 from assessment.errors import TaskQueueFullError
@@ -50,7 +50,7 @@ def submit(
         TaskQueueFullError: `limit` of them wait or run.
     """
     # Squeezed, since rows are much alike: what waits here is what a client sent, up to 32 MB of it.
-    request = zlib.compress(orjson.dumps(dict(body)), level=1)
+    request = zlib.compress(json.dumps(dict(body)).encode(), level=1)
     waiting = select(func.count()).select_from(BIAS_TEST).where(BIAS_TEST.c.state.in_(_WAITING))
     with engine.begin() as connection:
         if connection.execute(waiting).scalar_one() >= limit:
@@ -79,7 +79,7 @@ def take(engine: Engine, now: datetime) -> Task | None:
         if not taken.rowcount:
             return None
     asked = Asked(row.user_id, dataset_id=row.dataset_id, details=row.details)
-    return Task(row.id, asked, orjson.loads(zlib.decompress(row.request)), row.created_at)
+    return Task(row.id, asked, json.loads(zlib.decompress(row.request)), row.created_at)
 
 
 def touch(engine: Engine, test_id: str, progress: float, now: datetime) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from assessment.columns import BiasTestColumns, Subject, assess_columns
+from assessment.columns import BiasTestColumns, Subject, assess_columns, compact
 from assessment.errors import EmptyTestError
 from assessment.request import Label, chosen_attributes
 from assessment.result import BiasTestResult, DataSource
@@ -77,8 +77,8 @@ def assess_traffic(
             notes=(several,) if len(versions) > 1 else (),
         ),
         BiasTestColumns(
-            predictions=[row.prediction for row in rows],
-            outcomes=[row.outcome for row in rows],
+            predictions=compact([row.prediction for row in rows]),
+            outcomes=compact([row.outcome for row in rows]),
             protected={name: [row.protected.get(name) for row in rows] for name in names},
         ),
         favourable=favourable,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from assessment.result import BiasTestResult
 from assessment.store import Asked
 from assessment.stored import BiasTestType, StoredTest
 from assessment.task_queue import Task
-from bentos.bias_tests import AnyRequest, BiasTests, TableTestRequest, parse
+from bentos.bias_tests import AnyRequest, BiasTests, TableTestRequest, check_text, parse
 from bentos.companion import Companion
 from bentos.errors import UnsupportedError, describe
 from monitoring.identifiers import new_request_id
@@ -27,6 +26,7 @@ _TOLD_SECONDS: Final = 0.5
 """How often a running test writes how far it is."""
 _LOST_AFTER: Final = timedelta(minutes=10)
 """A test of another Companion's, on a shared database, is taken over when it was not heard of for so long."""
+_RECOVERY_SECONDS: Final = 60.0
 _MEASURING: Final = 0.05
 """The share of a task that is left when all its rows are scored."""
 
@@ -40,9 +40,7 @@ class BiasTestService:
         self._limits = companion.settings.assessment
         self.data_sets = DataSets(companion.control, companion.home.datasets, self._limits.dataset_rows)
         self._tests = BiasTests(companion, self.data_sets)
-        self._waiting = threading.Event()
-        self._waiting.set()  # there may be tests of an earlier process
-        self._recovered = False
+        self._recovered_at: float | None = None
 
     def ask(self, body: dict[str, Any], *, user_id: str) -> BiasTestResult | StoredTest:
         """Return the result of the test that `body` asks for; of a task, that it waits.
@@ -58,6 +56,7 @@ class BiasTestService:
         if as_task or (rows is not None and rows > self._limits.task_rows):
             return self._queue(body, request, user_id)
         result = self._tests.run(request)
+        check_text(result)
         self._keep(result, record_of(result), self._asked(request, result, user_id))
         return result
 
@@ -68,6 +67,7 @@ class BiasTestService:
             AssessmentError: There is no such data set or column, or it cannot be tested.
         """
         result = self._tests.detect(request, test_id=f"ml-test-{new_request_id()}", now=datetime.now(UTC))
+        check_text(result)
         record = record_of(result, request.metrics)
         details = request.model_dump(mode="json", exclude={"model_id", "dataset_id", "metrics"})
         details["metrics_requested"] = list(request.metrics)
@@ -85,6 +85,7 @@ class BiasTestService:
                 "nothing here measures texts; send what was measured elsewhere as `results`, an object of metrics "
                 "with score, passed, disparity, group_scores, interpretation and recommendations"
             )
+        check_text(request)
         now = datetime.now(UTC)
         test_id = f"llm-test-{new_request_id()}"
         results = {name: found.model_dump(mode="json") for name, found in request.results.items()}
@@ -107,16 +108,22 @@ class BiasTestService:
 
     def work(self) -> None:
         """Run the tasks that wait, one after the other; return when none does."""
-        if not self._recovered:
-            # Nobody else works on this home: what seems to run was left by a process that ended.
-            now = datetime.now(UTC)
-            task_queue.recover(self._control, untouched_since=now if self._is_alone else now - _LOST_AFTER, now=now)
-            self._recovered = True
-        if self._is_alone and not self._waiting.is_set():
-            return
-        self._waiting.clear()
+        self._recover()
         while (task := task_queue.take(self._control, datetime.now(UTC))) is not None:
             self._run(task)
+
+    def _recover(self) -> None:
+        """Let tests wait again whose process ended: once, or every minute where others share the database.
+
+        Nobody else works on this home: what seems to run when the first look is taken was left by who did before.
+        """
+        elapsed = None if self._recovered_at is None else time.monotonic() - self._recovered_at
+        if elapsed is not None and (self._is_alone or elapsed < _RECOVERY_SECONDS):
+            return
+        now = datetime.now(UTC)
+        since = now if self._is_alone else now - _LOST_AFTER
+        task_queue.recover(self._control, untouched_since=since, now=now)
+        self._recovered_at = time.monotonic()
 
     def _queue(self, body: dict[str, Any], request: AnyRequest, user_id: str) -> StoredTest:
         model = self._tests.check(request)
@@ -124,7 +131,6 @@ class BiasTestService:
         asked = self._asked(request, None, user_id)
         limit = self._limits.queued_tasks
         task_queue.submit(self._control, test_id, body, model, asked, limit=limit, now=now)
-        self._waiting.set()
         return store.find(self._control, test_id)
 
     def _run(self, task: Task) -> None:
@@ -132,6 +138,7 @@ class BiasTestService:
             request, _ = parse(task.body)
             told = self._told(task.id, self._tests.rows(request))
             result = self._tests.run(request, test_id=task.id, now=task.created_at, told=told)
+            check_text(result)
             record = record_of(result)
             task_queue.finish(self._control, result, record, findings_of(record["results"]), datetime.now(UTC))
         except Exception as error:

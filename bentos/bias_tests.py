@@ -7,9 +7,10 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from assessment.bias_test import run
-from assessment.columns import Subject, assess_columns
+from assessment.columns import Labels, Subject, assess_columns
 from assessment.data_sets import DataSet, DataSets
 from assessment.errors import ConflictingReferenceError, MissingColumnError, NotAClassifierError
 from assessment.fairmind import DetectRequest
@@ -197,7 +198,7 @@ class BiasTests:
 
     def _scored(
         self, request: TableTestRequest, data_set: DataSet, told: Told
-    ) -> tuple[str, str, tuple[Any, ...], list[Any]]:
+    ) -> tuple[str, str, tuple[Any, ...], Labels]:
         state = self._models.state(request.model)
         version = self._models.version(state, request.version, request.alias)
         with self._models.opened(state.model, version) as served:
@@ -274,6 +275,22 @@ def parsed(kind: type[Model], body: Any) -> Model:
             place, told = place[:-1], _SCALAR  # pydantic tells why it is not the first of the kinds it may be
         where = ".".join(str(part) for part in place)
         raise InvalidRequestError(f"{where}: {told}" if where else told) from None
+
+
+def check_text(model: BaseModel) -> None:
+    """Refuse text that no database keeps and no answer can be encoded with.
+
+    Raises:
+        InvalidRequestError: It is there.
+    """
+    try:
+        is_text = "\\u0000" not in model.model_dump_json()
+    except PydanticSerializationError:
+        is_text = False
+    if not is_text:
+        raise InvalidRequestError(
+            "a name or a group holds a zero byte or half of a surrogate pair; send Unicode text"
+        )
 
 
 def _check_table(request: TableTestRequest, data_set: DataSet) -> None:

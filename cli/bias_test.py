@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,9 +15,12 @@ from cli.failures import REFUSED, UsageError
 from cli.output import console, emit_json
 
 if TYPE_CHECKING:
-    from registry.versions import ModelVersion
+    import pandas as pd
 
-_ROWS_PER_CALL = 50_000
+    from assessment.result import BiasTestResult
+    from cli.context import Context
+    from fairness.gate import BiasPolicy
+    from registry.versions import ModelVersion
 
 
 def register(root: typer.Typer) -> None:
@@ -25,61 +30,182 @@ def register(root: typer.Typer) -> None:
 
 def bias_test(
     model: Annotated[str, typer.Option(metavar="REF", help="name@alias, name/version or models:/…")],
-    data: Annotated[Path, typer.Option(metavar="FILE", help="CSV or Parquet with features, label and attributes.")],
     label: Annotated[str, typer.Option(metavar="COL", help="Column of the true label.")],
     protected: Annotated[str, typer.Option(metavar="A,B", help="Protected attributes, comma separated.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV or Parquet with features, label and attributes.")
+    ] = None,
+    sql: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="URL QUERY", help="Rows of a database; for URL also the variable that holds it."),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="An uploaded data set, by name or id.")
+    ] = None,
     favourable: Annotated[
         str | None, typer.Option(help="The label one would rather get; the one it was trained with if left out.")
     ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Tolerances in YAML or JSON; the default ones if left out.")
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Make the verdicts gates of the version, which its promotion asks.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report: .html for people, .md for a model card.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """Test a version for bias on a table; exit 3 when the verdict is fail."""
-    import numpy as np
-
-    from assessment.columns import BiasTestColumns, Subject, assess_columns
+    """Test a version for bias on a table; exit 3 when it fails or lacks evidence that its policy requires."""
+    from assessment.gate import lacking, refusals
+    from assessment.gate import record as record_gates
     from assessment.render import text
-    from assessment.result import DataSource
     from cli.context import open_context
-    from fairness.gate import Verdict
-    from inference.frames import columns_from_frame
-    from inference.loading import load_model
-    from monitoring.identifiers import new_request_id
-    from registry.model_cache import ModelCache
     from registry.reference import Reference
-    from sources.file import FileSource
 
+    if [data, sql, dataset].count(None) != 2:
+        raise UsageError("give one of --data FILE, --sql URL QUERY and --dataset NAME")
+    if report is not None and report.suffix not in {".html", ".md"}:
+        raise UsageError(f"{report} must end in .html or .md")
+    wanted = None if policy is None else _policy(policy)
     context = open_context()
     version = context.registry.find(Reference.parse(model))
-    served = load_model(ModelCache(context.home.models).fetch(context.registry, version) / "fairmind")
-    frame = FileSource(path=data).read(context.home.data)
     names = [name.strip() for name in protected.split(",") if name.strip()]
-    for column in (label, *names):
-        if column not in frame.columns:
-            raise UsageError(f"{data} has no column '{column}'; it has {', '.join(map(str, frame.columns))}")
-    columns, rows = columns_from_frame(frame, served.signature)
-    predictions: list[Any] = []
-    for start in range(0, rows, _ROWS_PER_CALL):
-        part = {name: values[start : start + _ROWS_PER_CALL] for name, values in columns.items()}
-        predictions += served.predict(part, min(_ROWS_PER_CALL, rows - start)).prediction.tolist()
-    result = assess_columns(
-        Subject(version.name, version.version, DataSource.TABLE, new_request_id(), datetime.now(UTC)),
-        BiasTestColumns(
-            predictions, _values(frame[label]), {name: _values(frame[name].astype(object)) for name in names}
-        ),
-        favourable=_favourable(favourable, version, served.signature.classes),
-        classes=served.signature.classes,
-        generator=np.random.default_rng(0),
-    )
+    result = _measured(context, version, _Table(context, data, sql, dataset), label, names, favourable, wanted)
+    _keep(context, result)
+    if record:
+        record_gates(context.registry, version, result)
+    if report is not None:
+        _write(report, result)
     if as_json:
         emit_json(result.model_dump(mode="json"))
     else:
         typer.echo(text(result), nl=False)
-    if result.verdict is Verdict.FAIL:
+        for line in lacking(result):
+            console.print(f"[yellow]not decided:[/yellow] {line}", highlight=False)
+    refused = refusals(result)
+    for line in refused:
+        console.print(f"[red]refused:[/red] {line}", highlight=False)
+    if refused:
         raise typer.Exit(REFUSED)
 
 
-def _values(series: Any) -> list[Any]:
-    return list(series.astype(object).where(series.notna(), None))
+class _Table:
+    """The rows that a command names, wherever they are."""
+
+    def __init__(
+        self, context: Context, data: Path | None, sql: tuple[str, str] | None, dataset: str | None
+    ) -> None:
+        from assessment.data_sets import DataSets
+        from sources.file import FileSource
+        from sources.sql import SqlSource
+
+        self._data_sets = DataSets(context.control, context.home.datasets, context.settings.assessment.dataset_rows)
+        self._found = None if dataset is None else self._data_sets.find(dataset)
+        self._frame = None
+        if data is not None:
+            self._frame = FileSource(path=data).read(context.home.data)
+        elif sql is not None:
+            address, query = sql
+            is_variable = re.fullmatch(r"[A-Z_][A-Z0-9_]*", address) is not None
+            source = _sql_source(SqlSource, **{"url_env" if is_variable else "url": address, "query": query})
+            self._frame = source.read(context.home.data)
+        self.id = None if self._found is None else self._found.id
+
+    def read(self, columns: list[str]) -> pd.DataFrame:
+        """Return all rows of some columns, of all columns where they are not known to be there."""
+        if self._frame is not None:
+            return self._frame
+        assert self._found is not None  # noqa: S101  (there is no third kind)
+        return self._data_sets.read(self._found, columns)
+
+    def batches(self, features: list[str]) -> Iterator[pd.DataFrame]:
+        """Yield the rows in parts."""
+        if self._frame is not None:
+            yield self._frame
+        elif self._found is not None:
+            yield from self._data_sets.batches(self._found, features)
+
+
+def _sql_source(kind: Any, **described: str) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return kind(**described)
+    except ValidationError as error:
+        raise UsageError(f"--sql: {error.errors(include_url=False, include_input=False)[0]['msg']}") from None
+
+
+def _measured(
+    context: Context,
+    version: ModelVersion,
+    rows: _Table,
+    label: str,
+    names: list[str],
+    favourable: str | None,
+    policy: BiasPolicy | None,
+) -> BiasTestResult:
+    import numpy as np
+
+    from assessment.columns import Subject, assess_columns
+    from assessment.result import DataSource
+    from assessment.table import score, table_columns
+    from inference.loading import load_model
+    from monitoring.identifiers import new_request_id
+    from registry.model_cache import ModelCache
+
+    served = load_model(ModelCache(context.home.models).fetch(context.registry, version) / "fairmind")
+    wanted = _favourable(favourable, version, served.signature.classes)
+    frame = rows.read([label, *names])
+    # The columns are looked at before the rows are scored, which may take a while.
+    table_columns(frame, [], label=label, protected=names)
+    predictions = score(rows.batches([column.name for column in served.signature.columns]), served)
+    result = assess_columns(
+        Subject(version.name, version.version, DataSource.TABLE, new_request_id(), datetime.now(UTC)),
+        table_columns(frame, predictions, label=label, protected=names),
+        favourable=wanted,
+        classes=served.signature.classes,
+        policy=policy,
+        generator=np.random.default_rng(0),
+    )
+    return result.model_copy(update={"dataset": rows.id})
+
+
+def _keep(context: Context, result: BiasTestResult) -> None:
+    from assessment import store
+    from assessment.fairmind import findings_of, record_of
+
+    found = record_of(result)
+    details = {"favourable": result.favourable, "alpha": result.alpha}
+    asked = store.Asked(context.actor, dataset_id=result.dataset, details=details)
+    store.keep(context.control, result, found, findings_of(found["results"]), asked)
+    console.print(f"kept as test {result.test_id}", markup=False)
+
+
+def _policy(path: Path) -> BiasPolicy:
+    import yaml
+    from pydantic import ValidationError
+
+    from fairness.gate import BiasPolicy
+
+    try:
+        return BiasPolicy.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(f"--policy: {path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError):
+        raise UsageError(f"--policy: {path} is not YAML") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"--policy: {path}: {where}: {first['msg']}") from None
+
+
+def _write(path: Path, result: BiasTestResult) -> None:
+    from assessment.model_card import model_card
+    from assessment.report_html import html
+
+    path.write_text(html(result) if path.suffix == ".html" else model_card(result), encoding="utf-8")
+    console.print(f"wrote {path}", markup=False)
 
 
 def _favourable(given: str | None, version: ModelVersion, classes: tuple[Any, ...]) -> Any:

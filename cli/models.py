@@ -13,6 +13,8 @@ from cli.output import console, emit_json, results, table
 
 if TYPE_CHECKING:
     from compilation.parity import Proof
+    from registry.gate_record import GateResult
+    from registry.versions import ModelVersion
 
 app = typer.Typer(help="Model versions and the aliases that point at them.", no_args_is_help=True)
 
@@ -118,6 +120,7 @@ def promote(
         wanted=context.wanted,
     )
     previous = promotion.previous_version
+    undecided = _undecided(promotion.version)
     if as_json:
         emit_json(
             {
@@ -126,11 +129,14 @@ def promote(
                 "alias": alias,
                 "previous_version": previous.version if previous else None,
                 "overridden": promotion.overridden,
+                "undecided": [gate.model_dump(mode="json") for gate in undecided],
             }
         )
         return
     if promotion.overridden:
         console.print("[yellow]a gate refused; your override is recorded on the version[/yellow]")
+    for gate in undecided:
+        console.print(f"[yellow]not decided:[/yellow] {escape(gate.describe())}")
     before = f", was version {previous.version}" if previous else ""
     results.print(f"{promotion.version.name}@{alias} is version {promotion.version.version}{before}", markup=False)
 
@@ -154,6 +160,18 @@ def rollback(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: Json
         emit_json({"name": name, "version": promotion.version.version})
         return
     results.print(f"{name}@champion is version {promotion.version.version} again", markup=False)
+
+
+def _undecided(version: ModelVersion) -> tuple[GateResult, ...]:
+    """Return the gates of a promoted version for which evidence lacked."""
+    from registry.errors import GateRecordError
+    from registry.gate_record import GateRecord
+
+    try:
+        record = GateRecord.from_version(version)
+    except GateRecordError:  # promoted all the same, by an override
+        return ()
+    return () if record is None else record.undecided()
 
 
 def print_candidates(proof: Proof) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -32,7 +32,8 @@ class GateResult(BaseModel):
     """One condition on one version.
 
     `value` is None where it could not be computed. `gating` False means measured and shown, never refusing.
-    `required` True means that insufficient evidence refuses too.
+    `required` True means that insufficient evidence refuses too. `test_id` names the bias test that measured it,
+    None for a gate of training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -46,6 +47,7 @@ class GateResult(BaseModel):
     required: bool = False
     gating: bool = True
     message: str = ""
+    test_id: str | None = None
 
     @property
     def refuses(self) -> bool:
@@ -67,16 +69,25 @@ class GateResult(BaseModel):
 
 
 class GateRecord(BaseModel):
-    """All results of one version, with the digest of the files they were measured on."""
+    """All results of one version, with the digest of the files they were measured on.
+
+    `bias_policy` is the policy (`fairness.gate.BiasPolicy`) that the bias gates were last measured by.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     digest: str
     results: tuple[GateResult, ...] = ()
+    bias_policy: dict[str, Any] | None = None
 
     def refusing(self) -> tuple[GateResult, ...]:
         """Return the results that stand in the way of a promotion; empty means the version may be promoted."""
         return tuple(result for result in self.results if result.refuses)
+
+    def undecided(self) -> tuple[GateResult, ...]:
+        """Return the results for which evidence lacked and that refuse nothing: to be shown with a promotion."""
+        lacking = (one for one in self.results if one.verdict is GateVerdict.INSUFFICIENT_EVIDENCE)
+        return tuple(result for result in lacking if result.gating and not result.refuses)
 
     def to_json(self) -> str:
         """Return the record as the text that is kept in the version's tag and in its files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,9 +67,15 @@ def write_model(
     return selected.compiled, selected.proof
 
 
-def bind_gates(folder: Path, results: tuple[GateResult, ...]) -> GateRecord:
-    """Return the gates' results bound to the digest of the finished `folder`, and add them to it."""
-    record = GateRecord(digest=digest_folder(folder), results=results)
+def bind_gates(
+    folder: Path, results: tuple[GateResult, ...], bias_policy: Mapping[str, Any] | None = None
+) -> GateRecord:
+    """Return the gates' results, and the policy of the bias gates, bound to the digest of the finished `folder`.
+
+    They are added to it.
+    """
+    policy = None if bias_policy is None else dict(bias_policy)
+    record = GateRecord(digest=digest_folder(folder), results=results, bias_policy=policy)
     (folder / FAIRMIND_FOLDER / GATES_FILE).write_text(record.to_json(), encoding="utf-8")
     return record
 

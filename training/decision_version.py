@@ -124,7 +124,7 @@ def set_threshold(
             run.log_text(measured.bias.model_dump_json(indent=1), "fairness/report.json")
         with version_files(run, version.name) as files:
             _write(files.folder, folder, files.entry, version, threshold)
-            record = bind_gates(files.folder, results)
+            record = bind_gates(files.folder, results, scores.gates.recorded_policy)
         made = files.register(record, tags)
     origin = Reference(version.name, version=version.version)
     return DecisionVersion(made, origin, threshold, measured.numbers(), record, run.run_id)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fairness.gate import Verdict
-from fairness.report import AttributeReport, BiasReport, DisparityReport, describe
+from assessment.gate import gate_results as bias_gates
 from registry.gate_record import GateKind, GateResult, GateVerdict
 from training.errors import DataError
 from training.evaluation import Measurements
@@ -19,7 +18,7 @@ def gate_results(measured: Measurements, gates: Gates) -> tuple[GateResult, ...]
     quality = tuple(_quality(gate, measured) for gate in gates.quality)
     if gates.bias and measured.bias is None:
         raise DataError("bias gates need classes, of which one is favourable; name it, or remove the gates")
-    return quality + (_bias(measured.bias) if measured.bias else ())
+    return quality + (bias_gates(measured.bias.attributes) if measured.bias else ())
 
 
 def _quality(gate: QualityGate, measured: Measurements) -> GateResult:
@@ -36,29 +35,4 @@ def _quality(gate: QualityGate, measured: Measurements) -> GateResult:
         verdict=GateVerdict.PASS if gate.holds(value) else GateVerdict.FAIL,
         gating=gate.gating,
         message=f"{gate.metric} is {value:.4f} ({bound} wanted) on {measured.rows} held-out rows",
-    )
-
-
-def _bias(report: BiasReport) -> tuple[GateResult, ...]:
-    return tuple(
-        _disparity(attribute, disparity, disparity.limit, disparity.verdict)
-        for attribute in report.attributes
-        for disparity in attribute.disparities
-        if disparity.limit is not None and disparity.verdict is not None
-    )
-
-
-def _disparity(
-    attribute: AttributeReport, disparity: DisparityReport, limit: float, verdict: Verdict
-) -> GateResult:
-    return GateResult(
-        kind=GateKind.BIAS,
-        metric=disparity.metric,
-        attribute=attribute.attribute,
-        value=disparity.value,
-        limit=limit,
-        verdict=GateVerdict(verdict.value),
-        required=disparity.required,
-        gating=disparity.gating,
-        message=describe(attribute.attribute, disparity),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -64,6 +64,11 @@ class Gates(BaseModel):
     def bias_policy(self) -> BiasPolicy:
         """The bias gates as the policy that fairness measures by."""
         return BiasPolicy(tolerances=self.bias)
+
+    @property
+    def recorded_policy(self) -> dict[str, Any] | None:
+        """The bias gates as a version keeps them; None where there is none."""
+        return self.bias_policy.model_dump(mode="json", exclude_none=True) if self.bias else None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from sklearn.pipeline import Pipeline
@@ -23,7 +24,8 @@ class Candidate:
     """A fitted model with everything that its version is registered with.
 
     `rows` are feature rows to prove the compiled form on, `trusted` the types its stored form may hold, `tags`
-    facts that are looked up by those who only have the version. `scores` are None where no threshold decides.
+    facts that are looked up by those who only have the version, `bias_policy` what the bias gates were measured by.
+    `scores` are None where no threshold decides.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Candidate:
     trusted: list[str]
     gates: tuple[GateResult, ...]
     tags: Mapping[str, str]
+    bias_policy: Mapping[str, Any] | None = None
     scores: ScoreCounts | None = None
 
 
@@ -65,5 +68,5 @@ def register(run: Run, candidate: Candidate) -> Registered:
         )
         if candidate.scores is not None:
             candidate.scores.save(files.folder / FAIRMIND_FOLDER)
-        record = bind_gates(files.folder, candidate.gates)
+        record = bind_gates(files.folder, candidate.gates, candidate.bias_policy)
     return Registered(files.register(record, candidate.tags), record, proof)

@@ -144,6 +144,7 @@ class _Job:
                 rows=self.data.table.iloc[self.rows.test],
                 trusted=kind_of(name, self.estimator, labels.task).trusted_types,
                 gates=results,
+                bias_policy=config.gates.recorded_policy,
                 tags=self._version_tags(),
                 scores=self._score_counts(evaluation),
             )

@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from bentos.bias_tests import BiasTests
+from assessment.data_sets import DataSets
+from bentos.bias_tests import BiasTests, parse
 from bentos.companion import Companion
 from monitoring.predictions import PredictionRecord, SegmentWriter
 from monitoring.shipper import Shipper
@@ -53,8 +54,12 @@ def test_a_window_with_more_rows_than_are_read_has_a_note(
     Shipper(tmp_path / "spool", log).ship()
     monkeypatch.setattr("bentos.bias_tests.window", partial(window, limit=limit))
     folders = SimpleNamespace(find=lambda *_: credit.folder)
-    tests = BiasTests(cast("Companion", SimpleNamespace(control=control, log=log, folders=folders)))
+    tests = BiasTests(
+        cast("Companion", SimpleNamespace(control=control, log=log, folders=folders)),
+        DataSets(control, tmp_path, 10),
+    )
     until = (NOW + timedelta(hours=1)).isoformat()
-    result = tests.run({"window": {"since": NOW.isoformat(), "until": until}, "favourable": 1})
-    assert result["rows"] == rows
-    assert [note[: len("only the newest 50 rows")] for note in result["notes"] if "newest" in note] == notes
+    request, _ = parse({"window": {"since": NOW.isoformat(), "until": until}, "favourable": 1})
+    result = tests.run(request)
+    assert result.rows == rows
+    assert [note[: len("only the newest 50 rows")] for note in result.notes if "newest" in note] == notes

@@ -136,6 +136,7 @@ def test_a_promoted_version_is_served_at_once_and_comes_back(
         "alias": "champion",
         "previous_version": "1",
         "overridden": False,
+        "undecided": [],
     }
     assert serving_states(deployment.control)["credit"].champion.version == "2"
     assert answer(["models", "rollback", "credit"]) == {"name": "credit", "version": "1"}
