@@ -32,9 +32,9 @@ def ensure_demo_home(home: Path) -> None:
     subprocess.run([str(fairmind), "demo", "--exit"], env=environment, check=True)  # noqa: S603 - our own command
 
 
-def create_key(home: Path) -> str:
+def create_key(home: Path, scopes: str = "predict,read") -> str:
     """Return a new API key of a home that may predict, as the requests of a service in earnest carry one."""
-    command = [str(Path(sys.executable).parent / "fairmind"), "keys", "create", "bench", "--scopes", "predict,read"]
+    command = [str(Path(sys.executable).parent / "fairmind"), "keys", "create", "bench", "--scopes", scopes]
     environment = {**os.environ, "FAIRMIND_HOME": str(home)}
     made = subprocess.run(  # noqa: S603 - our own command
         [*command, "--json"], env=environment, check=True, capture_output=True, text=True

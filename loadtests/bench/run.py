@@ -47,6 +47,7 @@ SCENARIOS: Final = (
     "growth",
     "dispatcher",
     "fairness",
+    "bias_tests",
 )
 QUICK: Final = Effort(repeats=2, seconds=1.0, long_seconds=3.0)
 

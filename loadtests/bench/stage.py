@@ -112,8 +112,11 @@ class Stage:
         *,
         copies: int = 0,
         settings: Mapping[str, str] | None = None,
+        scopes: str = "predict,read",
     ) -> Iterator[Served]:
         """Serve the first version of each model, and `copies` of the first under other names, from a fresh copy.
+
+        Requests carry a key with these `scopes`.
 
         Raises:
             ServerFailedError: Not all of them are served in time.
@@ -124,7 +127,7 @@ class Stage:
         references = [f"{name}/{version}" for name, version in versions.items()]
         command = [sys.executable, str(_SERVE), str(home), *references, "--copies", str(copies)]
         subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - our own command
-        key = create_key(home)
+        key = create_key(home, scopes)
         self.say(f"starting the service with {', '.join(references)}" + (f" and {copies} copies" if copies else ""))
         log = REPORTS / "bench-fairmind.log"
         with fairmind(home, workers=1, log=log, settings=settings) as server:
