@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import bentoml
 
 from bentos import telemetry
 from bentos.configuration import settings_or_exit
 from bentos.forwarding import COMPANION_SERVICE
-from bentos.messages import AnyLabel, BiasTestAnswer, Instance, PredictAnswer, answered_before
+from bentos.messages import BiasTestAnswer, BiasTestQuestion, Instance, PredictAnswer, answered_before
 from bentos.ports import grpc_port_or_exit
 from bentos.processes import FRONT_SERVICE, WORKER_ENVIRONMENT, CompanionService, FrontDoorService
 from bentos.tls import http_options, tls_or_exit
@@ -56,25 +56,7 @@ class FairMind:
         """Predict rows; each unit is answered by the variant it is assigned to."""
         answered_before()
 
-    @bentoml.api
-    async def bias_test(
-        self,
-        *,
-        favourable: AnyLabel,
-        instances: list[dict[str, Any]] | None = None,
-        predictions: list[Any] | None = None,
-        window: dict[str, Any] | None = None,
-        dataset: str | None = None,
-        label: str | None = None,
-        prediction: str | None = None,
-        task: bool = False,
-        protected: list[str] | None = None,
-        model: str | None = None,
-        version: str | None = None,
-        alias: str | None = None,
-        policy: dict[str, Any] | None = None,
-        alpha: float | None = None,
-        minimum_rows: int | None = None,
-    ) -> BiasTestAnswer:
+    @bentoml.api(input_spec=cast("Any", BiasTestQuestion))  # it makes what it wants of any model of pydantic's
+    async def bias_test(self, **question: Any) -> BiasTestAnswer:
         """Test a version for bias: on rows sent along, a data set or a window of live traffic."""
         answered_before()

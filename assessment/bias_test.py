@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from assessment.columns import BiasTestColumns, Subject, assess_columns, compact
 from assessment.errors import NotAClassifierError
+from assessment.flips import FlipReport
+from assessment.proxies import ProxyReport, drawn, proxy_report
 from assessment.request import BiasTestRequest
 from assessment.result import BiasTestResult, DataSource
 
@@ -20,13 +22,15 @@ from assessment.result import BiasTestResult, DataSource
 class Scored:
     """What a served model decided about the rows of a request, in their order.
 
-    `classes` are the labels of the model's signature; empty says that it is a regressor.
+    `classes` are the labels of the model's signature; empty says that it is a regressor. `flips` are what became of
+    the swaps that the request asks for.
     """
 
     model: str
     model_version: str
     classes: tuple[Any, ...]
     predictions: Sequence[Any] | NDArray[Any]
+    flips: tuple[FlipReport, ...] = ()
 
 
 Scorer = Callable[[BiasTestRequest], Scored]
@@ -68,8 +72,10 @@ def assess(
     if scored is not None and not scored.classes:
         raise NotAClassifierError(scored.model)
     predictions = scored.predictions if scored is not None else request.predictions or ()
-    names = request.attributes()
-    return assess_columns(
+    protected = {
+        name: [instance.protected.get(name) for instance in request.instances] for name in request.attributes()
+    }
+    result = assess_columns(
         Subject(
             model=scored.model if scored is not None else request.model,
             model_version=scored.model_version if scored is not None else request.version,
@@ -80,12 +86,26 @@ def assess(
         BiasTestColumns(
             predictions=compact(predictions.tolist() if isinstance(predictions, np.ndarray) else list(predictions)),
             outcomes=compact([instance.outcome for instance in request.instances]),
-            protected={name: [instance.protected.get(name) for instance in request.instances] for name in names},
+            protected=protected,
         ),
         favourable=request.favourable,
         classes=scored.classes if scored is not None else (),
-        policy=request.policy,
-        alpha=request.alpha,
-        minimum_rows=request.minimum_rows,
+        options=request,
         generator=generator,
+    )
+    found = {"flips": scored.flips if scored is not None else (), "proxies": _proxies(request, protected)}
+    return result.model_copy(update=found)
+
+
+def _proxies(request: BiasTestRequest, protected: Mapping[str, Sequence[Any]]) -> tuple[ProxyReport, ...]:
+    if not request.proxies:
+        return ()
+    rows = drawn(len(request.instances), np.random.default_rng(0)).tolist()  # the same rows for the same test
+    features = [request.instances[row].features or {} for row in rows]
+    columns = {
+        name: [row.get(name) for row in features] for name in dict.fromkeys(n for row in features for n in row)
+    }
+    return tuple(
+        proxy_report(name, [values[row] for row in rows], columns, request.edges.get(name))
+        for name, values in protected.items()
     )

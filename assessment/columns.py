@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assessment.errors import EmptyTestError, MissingPredictionError, RowCountError, ScoresError, UnknownLabelError
-from assessment.request import Label
+from assessment.options import Label, MeasuringOptions
 from assessment.result import BiasTestResult, DataSource
 from fairness.gate import BiasPolicy, default_policy
 from fairness.groups import is_missing
 from fairness.report import BiasReport, measure
+
+DEFAULTS: Final = MeasuringOptions()
 
 _LONGEST_LABEL = 64
 """Characters; an array of texts has room for the longest in every row."""
@@ -54,9 +56,7 @@ def assess_columns(
     *,
     favourable: Label,
     classes: Sequence[Any] = (),
-    policy: BiasPolicy | None = None,
-    alpha: float = 0.05,
-    minimum_rows: int = 30,
+    options: MeasuringOptions = DEFAULTS,
     generator: np.random.Generator | None = None,
 ) -> BiasTestResult:
     """Return the bias test of columns, wherever they came from.
@@ -70,9 +70,7 @@ def assess_columns(
         columns,
         favourable=favourable,
         classes=classes,
-        policy=policy,
-        alpha=alpha,
-        minimum_rows=minimum_rows,
+        options=options,
         generator=generator,
     )
     return BiasTestResult(
@@ -89,6 +87,8 @@ def assess_columns(
         alpha=report.alpha,
         minimum_rows=report.minimum_rows,
         notes=(*notes, *subject.notes),
+        families=report.families,
+        individual=report.individual,
     )
 
 
@@ -97,9 +97,7 @@ def measure_columns(
     *,
     favourable: Label,
     classes: Sequence[Any] = (),
-    policy: BiasPolicy | None = None,
-    alpha: float = 0.05,
-    minimum_rows: int = 30,
+    options: MeasuringOptions = DEFAULTS,
     generator: np.random.Generator | None = None,
 ) -> tuple[BiasReport, BiasPolicy, tuple[str, ...]]:
     """Return the report, the policy it was judged by and what a reader should know about the rows.
@@ -116,6 +114,7 @@ def measure_columns(
         raise RowCountError(len(columns.predictions), rows)
     known = rows - int(missing_labels(columns.outcomes).sum())
     _check_labels(columns, favourable, classes)
+    policy = options.policy
     policy_used = policy if policy is not None else default_policy(columns.protected, outcomes=known > 0)
     report = measure(
         columns.protected,
@@ -123,10 +122,14 @@ def measure_columns(
         columns.predictions,
         favourable,
         policy_used,
-        alpha=alpha,
-        minimum_rows=minimum_rows,
+        alpha=options.alpha,
+        minimum_rows=options.minimum_rows,
         classes=classes,
         generator=generator,
+        edges=options.edges,
+        intersections=options.intersections,
+        references=options.references,
+        fairlearn_compat=options.fairlearn_compat,
     )
     notes = []
     if not known:

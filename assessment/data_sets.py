@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,23 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Engine, Row, delete, func, insert, select
 
-from assessment.errors import (
-    DataSetFormatError,
-    DataSetNameError,
-    DataSetNotFoundError,
-    DataSetTooLargeError,
-    MissingColumnError,
-)
+from assessment.errors import DataSetNotFoundError, MissingColumnError
 from assessment.tables import DATA_SET
+from assessment.upload import Upload
 from database.engine import reading
-from sources.errors import SourceFormatError
 from sources.fingerprint import fingerprint
-from sources.tables import TableFormat, read_table
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_LONGEST_FILENAME: Final = 200
-_SUFFIXES: Final = {".parquet": TableFormat.PARQUET, ".pq": TableFormat.PARQUET}
-_MAGIC: Final = b"PAR1"
 _ROWS_PER_BATCH: Final = 50_000
 
 
@@ -65,15 +53,6 @@ class DataSet:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A CSV or Parquet file as it came; `name` is what it is to be called, None leaves that to its file."""
-
-    content: bytes
-    filename: str
-    name: str | None = None
-
-
 class DataSets:
     """The data sets in a folder, and what a database knows of them.
 
@@ -96,10 +75,9 @@ class DataSets:
             DataSetFormatError: It is no table.
             DataSetTooLargeError: It has too many rows.
         """
-        name = upload.name if upload.name is not None else _name_from(upload.filename) or dataset_id
-        if not _NAME.fullmatch(name):
-            raise DataSetNameError
-        frame = self._read_upload(upload, dataset_id)
+        name = upload.called(dataset_id)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        frame = upload.read(self._folder / f".{dataset_id}.incoming", self._most_rows)
         print_ = str(fingerprint(frame))
         known = self._newest(name)
         if known is not None and known.fingerprint == print_ and self._path(known.id).is_file():
@@ -108,7 +86,7 @@ class DataSets:
         values: dict[str, Any] = {
             "id": dataset_id,
             "name": name,
-            "filename": _printable(upload.filename),
+            "filename": upload.printable_filename,
             "user_id": user_id,
             "rows": len(frame),
             # As pairs: not every database keeps the order of an object's keys.
@@ -189,27 +167,6 @@ class DataSets:
     def _path(self, dataset_id: str) -> Path:
         return self._folder / f"{dataset_id}.parquet"
 
-    def _read_upload(self, upload: Upload, dataset_id: str) -> pd.DataFrame:
-        is_parquet = upload.content.startswith(_MAGIC) or Path(upload.filename).suffix.lower() in _SUFFIXES
-        format_ = TableFormat.PARQUET if is_parquet else TableFormat.CSV
-        incoming = self._folder / f".{dataset_id}.incoming"
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            incoming.write_bytes(upload.content)
-            if is_parquet:
-                self._check_rows(_parquet_rows(incoming))
-            frame = read_table(incoming, format_)
-        except SourceFormatError as error:
-            raise DataSetFormatError(error.reason) from None
-        finally:
-            incoming.unlink(missing_ok=True)
-        self._check_rows(len(frame))
-        return frame
-
-    def _check_rows(self, rows: int) -> None:
-        if rows > self._most_rows:
-            raise DataSetTooLargeError(rows, self._most_rows)
-
     def _write(self, frame: pd.DataFrame, dataset_id: str) -> None:
         path, partial = self._path(dataset_id), self._folder / f".{dataset_id}.partial"
         try:
@@ -221,24 +178,6 @@ class DataSets:
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
-
-
-def _parquet_rows(path: Path) -> int:
-    try:
-        return int(pq.read_metadata(path).num_rows)
-    except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
-        raise DataSetFormatError("it is not a Parquet file") from error
-
-
-def _name_from(filename: str) -> str | None:
-    """Return what a file of this name is called as a data set; None where that cannot be told."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(filename.replace("\\", "/")).stem).strip("-._")[:100]
-    return stem or None
-
-
-def _printable(filename: str) -> str:
-    last = filename.replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(character for character in last if character.isprintable())[:_LONGEST_FILENAME]
 
 
 def _plain(value: Any) -> Any:

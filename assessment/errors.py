@@ -11,6 +11,8 @@ AssessmentError
 ├── MissingPredictionError      a row has no prediction
 ├── ScoresError                 the predictions are scores, not decisions
 ├── MissingColumnError          the table lacks a column that was named
+├── FlipValueError              a column of the model cannot have a value that a flip test asks for
+├── FeaturesNeededError         flips or proxies were asked of rows that a test has no features of
 ├── NotRecordableError          a test cannot be a gate of this version
 ├── BiasTestNotFoundError       no test of this id is kept
 ├── NoReportError               the test is not done, or was measured elsewhere: there is nothing to show
@@ -114,6 +116,22 @@ class MissingColumnError(AssessmentError):
         self.column, self.columns = column, tuple(columns)
         known = ", ".join(str(name) for name in self.columns[:30]) + (", …" if len(self.columns) > 30 else "")
         super().__init__(f"the table has no column '{column}'; it has {known}")
+
+
+class FlipValueError(AssessmentError):
+    """A column of the model cannot have a value that a flip test asks for."""
+
+    def __init__(self, attribute: str, reason: str) -> None:
+        self.attribute, self.reason = attribute, reason
+        super().__init__(f"flip: column '{attribute}' of the model {reason}; name two values that it has")
+
+
+class FeaturesNeededError(AssessmentError):
+    """Flips or proxies were asked of rows that a test has no features of."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self.what = what
+        super().__init__(f"{what}: the rows have to come with their features; {remedy}")
 
 
 class NotRecordableError(AssessmentError):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from assessment.request import Label
+from assessment.options import Label
 from assessment.result import BiasTestResult
 from assessment.stored import Findings
 from fairness.disparities import Metric
@@ -20,14 +20,13 @@ from fairness.gate import BiasPolicy, Tolerance, Verdict
 from fairness.rates import Rate
 from fairness.report import AttributeReport, DisparityReport, describe
 
-_METRICS: Final[Mapping[str, str]] = {
-    "demographic_parity": "demographic_parity_ratio",
-    "equalized_odds": "equalized_odds_ratio",
-    "equal_opportunity": "equal_opportunity_ratio",
-    "predictive_parity": "predictive_parity_ratio",
+_METRICS: Final[Mapping[str, Metric]] = {
+    "demographic_parity": Metric.DEMOGRAPHIC_PARITY_RATIO,
+    "equalized_odds": Metric.EQUALIZED_ODDS_RATIO,
+    "equal_opportunity": Metric.EQUAL_OPPORTUNITY_RATIO,
+    "predictive_parity": Metric.PREDICTIVE_PARITY_RATIO,
 }
 """FairMind's names, and what our engine calls them."""
-_MEASURED: Final = {str(metric): metric for metric in Metric}
 _RISKS: Final = ("low", "medium", "high", "critical")
 UNKNOWN_RISK: Final = "unknown"
 """Nothing failed, and not everything could be judged: that is no low risk."""
@@ -68,7 +67,7 @@ class DetectRequest(BaseModel):
     @property
     def policy(self) -> BiasPolicy:
         """The tolerances it asks for, as far as they can be measured."""
-        wanted = [_MEASURED[_METRICS[name]] for name in self.metrics if _METRICS[name] in _MEASURED]
+        wanted = [_METRICS[name] for name in self.metrics]
         return BiasPolicy(
             tolerances=tuple(
                 Tolerance(metric=metric, attribute=self.protected_attribute, at_least=self.fairness_threshold)
@@ -172,8 +171,8 @@ def _count(value: Any) -> int:
 
 def _asked_for(result: BiasTestResult, metrics: tuple[str, ...]) -> dict[str, Any]:
     (attribute,) = result.attributes
-    measured = {str(disparity.metric): disparity for disparity in attribute.disparities}
-    return {name: _entry(attribute, measured.get(_METRICS[name])) for name in metrics}
+    measured = {disparity.metric: disparity for disparity in attribute.disparities}
+    return {name: _entry(attribute, measured[_METRICS[name]]) for name in metrics}
 
 
 def _judged(result: BiasTestResult) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -185,17 +184,7 @@ def _judged(result: BiasTestResult) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield name, _entry(attribute, disparity)
 
 
-def _entry(attribute: AttributeReport, disparity: DisparityReport | None) -> dict[str, Any]:
-    if disparity is None:
-        return {
-            "score": None,
-            "passed": None,
-            "disparity": None,
-            "group_scores": {},
-            "interpretation": "This server does not measure it.",
-            "recommendations": [],
-            "verdict": None,
-        }
+def _entry(attribute: AttributeReport, disparity: DisparityReport) -> dict[str, Any]:
     told = describe(attribute.attribute, disparity)
     if disparity.verdict is Verdict.INSUFFICIENT_EVIDENCE:
         told = f"There is not enough evidence to judge. {told}"
@@ -221,8 +210,8 @@ def _distance(disparity: DisparityReport) -> float | None:
 def _group_scores(attribute: AttributeReport, disparity: DisparityReport) -> dict[str, float]:
     """Return the rate that sets the disparity, of each group that has one: an undefined rate is no 0."""
     name = disparity.rate or disparity.metric.rates[0]
-    rates = {group.group: getattr(group, str(name), None) for group in attribute.groups}
-    return {group: rate.value for group, rate in rates.items() if isinstance(rate, Rate) and rate.value is not None}
+    rates: dict[str, Rate] = {group.group: getattr(group, str(name)) for group in attribute.groups}
+    return {group: rate.value for group, rate in rates.items() if rate.value is not None}
 
 
 def _advice(attribute: AttributeReport, disparity: DisparityReport) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from assessment.findings import Table, comparisons, span, tables
 from assessment.result import BiasTestResult
 from fairness.gate import Verdict
 from fairness.rates import Rate
@@ -27,6 +28,9 @@ def text(result: BiasTestResult) -> str:
         lines += _aligned(_GROUP_COLUMNS, _group_rows(attribute))
         lines += ["", *_aligned(_DISPARITY_COLUMNS, _disparity_rows(attribute))]
         lines += [f"note: {printable(note)}" for note in attribute.notes]
+    for table in tables(result):
+        lines += ["", table.title, *_aligned(table.header, table.rows)]
+        lines += [f"note: {printable(note)}" for note in table.notes]
     lines += ["", *(f"note: {printable(note)}" for note in result.notes)] if result.notes else []
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -39,6 +43,10 @@ def markdown(result: BiasTestResult) -> str:
         lines += _piped(_GROUP_COLUMNS, _group_rows(attribute))
         lines += ["", *_piped(_DISPARITY_COLUMNS, _disparity_rows(attribute))]
         lines += ["", *(f"- {escaped(note)}" for note in attribute.notes)] if attribute.notes else []
+        compared = comparisons(attribute)
+        lines += _section("####", compared) if compared is not None else []
+    for table in tables(result):
+        lines += _section("###", table)
     lines += ["", *(f"- {escaped(note)}" for note in result.notes)] if result.notes else []
     return "\n".join(lines) + "\n"
 
@@ -77,7 +85,7 @@ def _disparity_row(disparity: DisparityReport) -> tuple[str, ...]:
     return (
         str(disparity.metric),
         "undefined" if disparity.value is None else f"{disparity.value:.3f}",
-        f"{disparity.lower:.3f} to {disparity.upper:.3f}" if disparity.lower is not None else "",
+        span(disparity.lower, disparity.upper),
         f"{sign} {disparity.limit:g}" if disparity.limit is not None else "none",
         word(disparity.verdict) + ("" if disparity.gating or disparity.verdict is None else " (shown only)"),
         f"{disparity.highest} / {disparity.lowest}" if disparity.highest is not None else "",
@@ -88,7 +96,7 @@ def _disparity_row(disparity: DisparityReport) -> tuple[str, ...]:
 def _rate(rate: Rate) -> str:
     if rate.value is None:
         return "undefined"
-    return f"{rate.value:.3f} ({rate.lower:.3f} to {rate.upper:.3f})"
+    return f"{rate.value:.3f} ({span(rate.lower, rate.upper)})"
 
 
 def word(verdict: Verdict | None) -> str:
@@ -101,6 +109,11 @@ def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
     return [f"  {line}" for line in (lines[0], "  ".join("-" * width for width in widths), *lines[1:])]
+
+
+def _section(level: str, table: Table) -> list[str]:
+    lines = ["", f"{level} {escaped(table.title)}", "", *_piped(table.header, table.rows)]
+    return [*lines, "", *(f"- {escaped(note)}" for note in table.notes)] if table.notes else lines
 
 
 def _piped(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

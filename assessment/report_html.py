@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined, Template
 
+from assessment.findings import comparisons, span, tables
 from assessment.render import DISCLAIMER, headline, printable, word
 from assessment.result import BiasTestResult
 from fairness.gate import Verdict
@@ -63,6 +64,7 @@ class Finding:
     mark: str
     value: str
     interval: str
+    chance: str
     limit: str
     groups: str
     note: str
@@ -93,9 +95,11 @@ def html(result: BiasTestResult) -> str:
                 "groups": [_row(group) for group in attribute.groups],
                 "rest": [_finding(attribute.attribute, d) for d in attribute.disparities if d.verdict is None],
                 "notes": attribute.notes,
+                "comparisons": comparisons(attribute),
             }
             for attribute in result.attributes
         ],
+        tables=list(tables(result)),
         bar=_BAR_PIXELS,
         row=_ROW_PIXELS,
         disclaimer=DISCLAIMER,
@@ -123,7 +127,8 @@ def _finding(attribute: str, disparity: DisparityReport) -> Finding:
         verdict=_kind(disparity.verdict),
         mark=_mark(disparity.verdict),
         value="undefined" if disparity.value is None else f"{disparity.value:.3f}",
-        interval="" if disparity.lower is None else f"{disparity.lower:.3f} to {disparity.upper:.3f}",
+        interval=span(disparity.lower, disparity.upper),
+        chance=_by_chance(disparity),
         limit="" if disparity.limit is None else f"{sign} {disparity.limit:g}",
         groups="" if disparity.highest is None else f"{disparity.highest} / {disparity.lowest}",
         note=disparity.note or "",
@@ -157,7 +162,13 @@ def _chart(attribute: AttributeReport, rate: RateName, title: str) -> Chart:
 def _told(rate: Rate) -> str:
     if rate.value is None:
         return "undefined"
-    return f"{rate.value:.3f} ({rate.lower:.3f} to {rate.upper:.3f}), of {rate.denominator:,}"
+    return f"{rate.value:.3f} ({span(rate.lower, rate.upper)}), of {rate.denominator:,}"
+
+
+def _by_chance(disparity: DisparityReport) -> str:
+    """Return what groups treated alike would show."""
+    chance = disparity.chance
+    return "" if chance is None else f"{chance.typical:.3f}, seldom beyond {chance.extreme:.3f}"
 
 
 def _row(group: GroupReport) -> dict[str, Any]:

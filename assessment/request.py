@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from assessment.errors import (
     ConflictingReferenceError,
     EmptyTestError,
+    FeaturesNeededError,
     MissingFeaturesError,
     NoProtectedAttributeError,
     RowCountError,
 )
-from fairness.gate import BiasPolicy
-
-Label = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
-"""A class label or the value of a protected attribute."""
+from assessment.options import Label, ModelOptions
 
 _CONFIG = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
@@ -39,10 +37,8 @@ class BiasTestInstance(BaseModel):
     """The caller's own id of the row; not used."""
 
 
-class BiasTestRequest(BaseModel):
+class BiasTestRequest(ModelOptions):
     """A bias test of rows in the body: scored by the model, or with the predictions that came of them."""
-
-    model_config = _CONFIG
 
     model: str | None = None
     """The model's name; may be left out when one model is served, or with `predictions`."""
@@ -58,12 +54,6 @@ class BiasTestRequest(BaseModel):
     """One per row: what the model decided. Left out, the rows are scored."""
     protected: tuple[str, ...] | None = None
     """The attributes to test; all that come with the rows where it is left out."""
-    policy: BiasPolicy | None = None
-    """The tolerances to judge by; left out, the default ones for every metric that can be measured."""
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    """The chance to be wrong that each verdict may have."""
-    minimum_rows: int = Field(default=30, ge=1)
-    """Rates that rest on fewer rows are shown and not compared."""
 
     def check(self) -> None:
         """Refuse what cannot be tested, before a row is scored.
@@ -80,8 +70,13 @@ class BiasTestRequest(BaseModel):
             for row, instance in enumerate(self.instances):
                 if instance.features is None:
                     raise MissingFeaturesError(row)
-        elif len(self.predictions) != len(self.instances):
+            return
+        if len(self.predictions) != len(self.instances):
             raise RowCountError(len(self.predictions), len(self.instances))
+        if self.flip:
+            raise FeaturesNeededError("flip", "leave out `predictions`, and the model is asked")
+        if self.proxies and any(instance.features is None for instance in self.instances):
+            raise FeaturesNeededError("proxies", "send `features` with each row")
 
     def attributes(self) -> tuple[str, ...]:
         """Return the names of the attributes to test.

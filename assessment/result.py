@@ -6,7 +6,11 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from assessment.request import Label
+from assessment.flips import FlipReport
+from assessment.options import Label
+from assessment.proxies import ProxyReport
+from fairness.aggregates import Aggregate
+from fairness.families import FamilyRecord
 from fairness.gate import BiasPolicy, Verdict
 from fairness.report import AttributeReport
 
@@ -23,7 +27,9 @@ class DataSource(StrEnum):
 class BiasTestResult(BaseModel):
     """One bias test. `verdict` is the worst of the tolerances that gate, null where none does.
 
-    `dataset` is the id of the data set its rows came from, null where they came from elsewhere.
+    `attributes` have the intersections that were asked for among them. `families` record which tests were corrected
+    for together, `individual` are the indices that know no groups. `flips` and `proxies` are there where they were
+    asked for. `dataset` is the id of the data set its rows came from, null where they came from elsewhere.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,3 +48,7 @@ class BiasTestResult(BaseModel):
     minimum_rows: int
     notes: tuple[str, ...]
     dataset: str | None = None
+    families: tuple[FamilyRecord, ...] = ()
+    individual: dict[str, Aggregate] = {}
+    flips: tuple[FlipReport, ...] = ()
+    proxies: tuple[ProxyReport, ...] = ()

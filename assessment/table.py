@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,26 +11,12 @@ from numpy.typing import NDArray
 
 from assessment.columns import BiasTestColumns, Labels, compact
 from assessment.errors import MissingColumnError, NoProtectedAttributeError
+from assessment.predictor import Predictor
+from assessment.proxies import ProxyReport, drawn, proxy_report
 from inference.errors import SignatureMismatchError
 from inference.frames import columns_from_frame
-from inference.runtime import Columns
-from inference.served_model import Predictions
-from inference.signature import Signature
 
 _ROWS_PER_CALL = 50_000
-
-
-class Predictor(Protocol):
-    """A version that is ready to answer, as `inference.served_model.ServedModel` is."""
-
-    @property
-    def signature(self) -> Signature:
-        """What it accepts."""
-        ...
-
-    def predict(self, columns: Columns, rows: int) -> Predictions:
-        """Return the predictions of rows whose columns fit the signature."""
-        ...
 
 
 def score(batches: Iterable[pd.DataFrame], served: Predictor, told: Callable[[int], None] | None = None) -> Labels:
@@ -87,3 +73,27 @@ def labels(column: pd.Series) -> Labels:
         return column.to_numpy()
     plain = column.astype(object).where(column.notna(), None)
     return compact(plain.tolist())
+
+
+def table_proxies(
+    frame: pd.DataFrame,
+    protected: Sequence[str],
+    features: Sequence[str],
+    read: Callable[[list[str]], pd.DataFrame],
+    edges: Mapping[str, Sequence[float]],
+) -> tuple[ProxyReport, ...]:
+    """Return what the features of a table tell of each protected attribute, on rows drawn at random.
+
+    Args:
+        frame: All rows of the protected attributes.
+        protected: Their names.
+        features: The columns that a model reads, or could.
+        read: Returns all rows of some columns; asked for one at a time, since few of the rows are kept.
+        edges: Where a measurement is cut into groups, by attribute.
+    """
+    rows = drawn(len(frame), np.random.default_rng(0))  # the same rows for the same test
+    columns = {name: labels(read([name])[name].iloc[rows]) for name in features}
+    return tuple(
+        proxy_report(name, frame[name].iloc[rows].tolist(), columns, edges.get(name))
+        for name in dict.fromkeys(protected)
+    )

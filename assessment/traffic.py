@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from assessment.columns import BiasTestColumns, Subject, assess_columns, compact
+from assessment.columns import DEFAULTS, BiasTestColumns, Subject, assess_columns, compact
 from assessment.errors import EmptyTestError
-from assessment.request import Label, chosen_attributes
+from assessment.options import Label, MeasuringOptions
+from assessment.request import chosen_attributes
 from assessment.result import BiasTestResult, DataSource
-from fairness.gate import BiasPolicy
 
 
 class LoggedRow(Protocol):
@@ -48,9 +48,7 @@ def assess_traffic(
     created_at: datetime,
     classes: Sequence[Any] = (),
     protected: Sequence[str] | None = None,
-    policy: BiasPolicy | None = None,
-    alpha: float = 0.05,
-    minimum_rows: int = 30,
+    options: MeasuringOptions = DEFAULTS,
     generator: np.random.Generator | None = None,
 ) -> BiasTestResult:
     """Return the bias test of logged predictions; rows without an attribute are its group "unknown".
@@ -83,8 +81,6 @@ def assess_traffic(
         ),
         favourable=favourable,
         classes=classes,
-        policy=policy,
-        alpha=alpha,
-        minimum_rows=minimum_rows,
+        options=options,
         generator=generator,
     )

@@ -16,7 +16,8 @@ from assessment.result import BiasTestResult
 from assessment.store import Asked
 from assessment.stored import BiasTestType, StoredTest
 from assessment.task_queue import Task
-from bentos.bias_tests import AnyRequest, BiasTests, TableTestRequest, check_text, parse
+from bentos.bias_test_bodies import AnyRequest, TableTestRequest, check_text, parse
+from bentos.bias_tests import BiasTests
 from bentos.companion import Companion
 from bentos.errors import UnsupportedError, describe
 from monitoring.identifiers import new_request_id

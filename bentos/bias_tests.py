@@ -2,81 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticSerializationError
 
 from assessment.bias_test import run
 from assessment.columns import Labels, Subject, assess_columns
 from assessment.data_sets import DataSet, DataSets
-from assessment.errors import ConflictingReferenceError, MissingColumnError, NotAClassifierError
+from assessment.errors import (
+    ConflictingReferenceError,
+    FeaturesNeededError,
+    MissingColumnError,
+    NotAClassifierError,
+)
 from assessment.fairmind import DetectRequest
-from assessment.request import BiasTestRequest, Label
+from assessment.flips import Flipping, FlipReport
+from assessment.request import BiasTestRequest
 from assessment.result import BiasTestResult, DataSource
-from assessment.table import labels, score, table_columns
+from assessment.table import labels, score, table_columns, table_proxies
 from assessment.traffic import assess_traffic
+from bentos.bias_test_bodies import AnyRequest, TableTestRequest, TrafficTestRequest
 from bentos.companion import Companion
-from bentos.errors import InvalidRequestError
 from bentos.tested_models import TestedModels, Told
-from fairness.gate import BiasPolicy
 from monitoring.identifiers import new_request_id
 from monitoring.windows import window
 
-_DEFAULT_WINDOW = timedelta(days=30)
-_UNION_PARTS = frozenset({"bool", "int", "float", "str", "constrained-float"})
-_SCALAR = "it must be text, a boolean or a finite number"
-
-_CONFIG = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-Model = TypeVar("Model", bound=BaseModel)
+_DEFAULT_WINDOW: Final = timedelta(days=30)
 
 
-class TrafficWindow(BaseModel):
-    """Which live traffic: served in [since, until), by a variant or version where one is named."""
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """What was decided about the rows of a data set, by whom, from which columns."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
-    variant: str | None = None
-    version: str | None = None
-
-
-class TrafficTestRequest(BaseModel):
-    """A bias test of live traffic; fields as in `assessment.request.BiasTestRequest`."""
-
-    model_config = _CONFIG
-
-    window: TrafficWindow
-    favourable: Label
-    model: str | None = None
-    protected: tuple[str, ...] | None = None
-    policy: BiasPolicy | None = None
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    minimum_rows: int = Field(default=30, ge=1)
-
-
-class TableTestRequest(BaseModel):
-    """A bias test of an uploaded data set: scored by a version, or by the predictions in one of its columns."""
-
-    model_config = _CONFIG
-
-    dataset: str
-    favourable: Label
-    protected: Annotated[tuple[str, ...], Field(min_length=1)]
-    label: str | None = None
-    prediction: str | None = None
-    model: str | None = None
-    version: str | None = None
-    alias: str | None = None
-    policy: BiasPolicy | None = None
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    minimum_rows: int = Field(default=30, ge=1)
-
-
-AnyRequest = BiasTestRequest | TableTestRequest | TrafficTestRequest
+    model: str | None
+    version: str | None
+    classes: tuple[Any, ...]
+    features: list[str]
+    predictions: Labels
+    flips: tuple[FlipReport, ...] = ()
 
 
 def _not_told(_rows: int) -> None:
@@ -118,10 +84,10 @@ class BiasTests:
             scores = request.prediction is None
         if not scores:
             return request.model
-        state = self._models.state(request.model)
-        if not self._models.classes(state.model, self._models.version(state, request.version, request.alias)):
-            raise NotAClassifierError(state.model)
-        return state.model
+        model, version = self._models.find(request.model, request.version, request.alias)
+        if not self._models.classes(model, version):
+            raise NotAClassifierError(model)
+        return model
 
     def run(
         self,
@@ -171,42 +137,42 @@ class BiasTests:
     def _table(self, request: TableTestRequest, test_id: str, now: datetime, told: Told) -> BiasTestResult:
         data_set = self._data_sets.find(request.dataset)
         _check_table(request, data_set)
-        model, version, classes = request.model, request.version, tuple[Any, ...]()
         measured = [*request.protected, *(name for name in (request.label, request.prediction) if name is not None)]
-        if request.prediction is None:
-            model, version, classes, predictions = self._scored(request, data_set, told)
+        scored = None if request.prediction is not None else self._scored(request, data_set, told)
         frame = self._data_sets.read(data_set, measured)
-        if request.prediction is not None:
-            predictions = labels(frame[request.prediction])
+        if scored is None:
+            features = [name for name in data_set.columns if name not in measured]
+            scored = _Scored(request.model, request.version, (), features, labels(frame[request.prediction]))
         result = assess_columns(
             Subject(
-                model=model,
-                model_version=version,
+                model=scored.model,
+                model_version=scored.version,
                 source=DataSource.PREDICTIONS if request.prediction is not None else DataSource.TABLE,
                 test_id=test_id,
                 created_at=now,
             ),
-            table_columns(frame, predictions, label=request.label, protected=request.protected),
+            table_columns(frame, scored.predictions, label=request.label, protected=request.protected),
             favourable=request.favourable,
-            classes=classes,
-            policy=request.policy,
-            alpha=request.alpha,
-            minimum_rows=request.minimum_rows,
+            classes=scored.classes,
+            options=request,
             generator=np.random.default_rng(0),
         )
-        return result.model_copy(update={"dataset": data_set.id})
+        found: dict[str, Any] = {"dataset": data_set.id, "flips": scored.flips}
+        if request.proxies:
+            read = partial(self._data_sets.read, data_set)
+            found["proxies"] = table_proxies(frame, request.protected, scored.features, read, request.edges)
+        return result.model_copy(update=found)
 
-    def _scored(
-        self, request: TableTestRequest, data_set: DataSet, told: Told
-    ) -> tuple[str, str, tuple[Any, ...], Labels]:
-        state = self._models.state(request.model)
-        version = self._models.version(state, request.version, request.alias)
-        with self._models.opened(state.model, version) as served:
+    def _scored(self, request: TableTestRequest, data_set: DataSet, told: Told) -> _Scored:
+        model, version = self._models.find(request.model, request.version, request.alias)
+        with self._models.opened(model, version) as served:
             if not served.signature.classes:
-                raise NotAClassifierError(state.model)
-            batches = self._data_sets.batches(data_set, [column.name for column in served.signature.columns])
-            predictions = score(batches, served, told)
-            return state.model, version.version, served.signature.classes, predictions
+                raise NotAClassifierError(model)
+            features = [column.name for column in served.signature.columns if column.name in data_set.columns]
+            flipping = Flipping(served, request.flip, request.favourable)
+            predictions = score(self._data_sets.batches(data_set, features), flipping, told)
+            classes = served.signature.classes
+            return _Scored(model, version.version, classes, features, predictions, flipping.reports())
 
     def _traffic(self, request: TrafficTestRequest, test_id: str, now: datetime) -> BiasTestResult:
         state = self._models.state(request.model)
@@ -227,9 +193,7 @@ class BiasTests:
             created_at=now,
             classes=self._models.classes(state.model, state.champion),
             protected=request.protected,
-            policy=request.policy,
-            alpha=request.alpha,
-            minimum_rows=request.minimum_rows,
+            options=request,
             generator=np.random.default_rng(0),
         )
         if not found.truncated:
@@ -238,62 +202,9 @@ class BiasTests:
         return result.model_copy(update={"notes": (*result.notes, note)})
 
 
-def parse(body: dict[str, Any]) -> tuple[AnyRequest, bool]:
-    """Return the test that a body asks for, and whether it is to run as a task however small it is.
-
-    Raises:
-        InvalidRequestError: A field is missing, unknown or of another type; says which.
-    """
-    # Clients built from the schema send every argument, those left out as null.
-    given = {key: value for key, value in body.items() if value is not None}
-    as_task = given.pop("task", False)
-    if not isinstance(as_task, bool):
-        raise InvalidRequestError("task: true or false")
-    named = [name for name in ("instances", "dataset", "window") if name in given]
-    if len(named) > 1:
-        raise InvalidRequestError(f"{named[0]} and {named[1]} are two tests; send one of them")
-    kind: type[AnyRequest] = BiasTestRequest
-    if named == ["window"]:
-        kind = TrafficTestRequest
-    elif named == ["dataset"]:
-        kind = TableTestRequest
-    return parsed(kind, given), as_task
-
-
-def parsed(kind: type[Model], body: Any) -> Model:
-    """Return a body as the model it has to be.
-
-    Raises:
-        InvalidRequestError: A field is missing, unknown or of another type; says which.
-    """
-    try:
-        return kind.model_validate(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place, told = list(first["loc"]), str(first["msg"])
-        if place and place[-1] in _UNION_PARTS and place[-1] not in body:
-            place, told = place[:-1], _SCALAR  # pydantic tells why it is not the first of the kinds it may be
-        where = ".".join(str(part) for part in place)
-        raise InvalidRequestError(f"{where}: {told}" if where else told) from None
-
-
-def check_text(model: BaseModel) -> None:
-    """Refuse text that no database keeps and no answer can be encoded with.
-
-    Raises:
-        InvalidRequestError: It is there.
-    """
-    try:
-        is_text = "\\u0000" not in model.model_dump_json()
-    except PydanticSerializationError:
-        is_text = False
-    if not is_text:
-        raise InvalidRequestError(
-            "a name or a group holds a zero byte or half of a surrogate pair; send Unicode text"
-        )
-
-
 def _check_table(request: TableTestRequest, data_set: DataSet) -> None:
+    if request.flip and request.prediction is not None:
+        raise FeaturesNeededError("flip", "leave out `prediction`, and the model is asked")
     named = bool(request.version), bool(request.alias)
     if request.prediction is None and (all(named) or (request.model is None and any(named))):
         raise ConflictingReferenceError

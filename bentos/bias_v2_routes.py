@@ -15,8 +15,8 @@ from assessment.data_sets import DataSet
 from assessment.errors import NoReportError
 from assessment.fairmind import DetectRequest, LlmRecord
 from assessment.stored import BiasTestType, Findings, StoredTest
+from bentos.bias_test_bodies import parsed
 from bentos.bias_test_service import BiasTestService
-from bentos.bias_tests import parsed
 from bentos.companion import Companion
 from bentos.data_set_routes import UPLOAD, new_data_set_id
 from bentos.rollout_routes import Actor

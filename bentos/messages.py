@@ -62,6 +62,75 @@ class PredictAnswer(BaseModel):
     """One per instance, in their order."""
 
 
+class BiasTestQuestion(BaseModel):
+    """What a bias test is asked with: `favourable`, and one of `instances`, `dataset` and `window`."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, protected_namespaces=())
+
+    favourable: AnyLabel
+    """The label one would rather get. It cannot be guessed: 1 may mean "will re-offend"."""
+
+    instances: list[dict[str, Any]] | None = None
+    """Rows: `features`, `protected`, and `outcome` where it is known."""
+
+    predictions: list[Any] | None = None
+    """What was decided about each instance; left out, the model scores them."""
+
+    window: dict[str, Any] | None = None
+    """Live traffic: `since`, `until`, `variant`, `version`."""
+
+    dataset: str | None = None
+    """An uploaded data set, by name or id."""
+
+    label: str | None = None
+    """The data set's column of outcomes."""
+
+    prediction: str | None = None
+    """The data set's column of decisions; left out, the model scores its rows."""
+
+    task: bool = False
+    """Whether to answer at once and run as a task, however few rows there are."""
+
+    protected: list[str] | None = None
+    """The attributes to test; of instances and traffic, all that come with them where it is left out."""
+
+    model: str | None = None
+    """The model's name; may be left out when one model is served, or with decisions."""
+
+    version: str | None = None
+    """Which version; else the one behind `alias`."""
+
+    alias: str | None = None
+    """Which alias; the champion where neither is said."""
+
+    policy: dict[str, Any] | None = None
+    """The tolerances to judge by; the default ones where it is left out."""
+
+    alpha: float | None = None
+    """The chance to be wrong that each verdict may have: 0.05."""
+
+    minimum_rows: int | None = None
+    """Rates that rest on fewer rows are shown and not compared: 30."""
+
+    intersections: list[list[str]] | None = None
+    """Attributes to take together as well."""
+
+    edges: dict[str, list[float]] | None = None
+    """Where a measurement is cut into groups, by attribute."""
+
+    references: dict[str, str] | None = None
+    """The group that others are set beside, by attribute; the largest where none is named."""
+
+    fairlearn_compat: bool | None = None
+    """Whether to put Fairlearn's own answers beside ours."""
+
+    flip: dict[str, list[Any]] | None = None
+    """Attribute to two of its values: rows are scored again with these exchanged, where it is a feature."""
+
+    proxies: bool | None = None
+    """Whether to measure how well the features tell each attribute."""
+
+
 class BiasTestAnswer(BaseModel):
     """The result of a bias test: the verdict first, then what it rests on."""
 
@@ -108,6 +177,18 @@ class BiasTestAnswer(BaseModel):
 
     dataset: str | None = None
     """The id of the data set that was tested, if it was one."""
+
+    families: list[dict[str, Any]] = []
+    """Which tests were corrected for together, by which method, and how many reject equal rates."""
+
+    individual: dict[str, dict[str, Any]] = {}
+    """Indices that know no groups: Theil's and generalized entropy."""
+
+    flips: list[dict[str, Any]] = []
+    """What a swap of an attribute in the request did to decisions, where that was asked for."""
+
+    proxies: list[dict[str, Any]] = []
+    """How well the features tell each attribute, where that was asked for."""
 
 
 def answered_before() -> NoReturn:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from assessment.bias_test import Scored
+from assessment.flips import Flipping
 from assessment.request import BiasTestRequest
 from bentos.companion import Companion
 from bentos.errors import AmbiguousModelError, ModelNotServedError, NotReadyError
@@ -72,19 +73,25 @@ class TestedModels:
             raise ModelNotServedError(model)
         return states[model]
 
-    def version(self, state: ServingState, version: str | None, alias: str | None) -> ServedVersion:
-        """Return the version that is named by its number or alias; the champion where it is not.
+    def find(self, model: str | None, version: str | None, alias: str | None) -> tuple[str, ServedVersion]:
+        """Return a model's name and the version that is named by its number or alias; the champion where it is not.
+
+        A registered version is found whether or not its model is served.
 
         Raises:
-            ModelNotFoundError: There is none.
+            AmbiguousModelError: No model is named and several are served.
+            ModelNotServedError: It is not served, and no version or alias is named.
+            ModelNotFoundError: There is no such version or alias.
         """
-        if version is None and alias in {None, "champion"}:
-            return state.champion
-        if version is None and alias == "challenger" and state.challenger is not None:
-            return state.challenger
-        reference = Reference(state.model, version=version, alias=None if version else alias)
-        found = self._companion.registry.find(reference)
-        return ServedVersion(version=found.version, digest=found.digest)
+        named = bool(version or alias)
+        if model is not None and named and model not in serving_states(self._companion.control):
+            return model, self._registered(model, version, alias)
+        state = self.state(model)
+        if not version and alias in {None, "", "champion"}:
+            return state.model, state.champion
+        if not version and alias == "challenger" and state.challenger is not None:
+            return state.model, state.challenger
+        return state.model, self._registered(state.model, version, alias)
 
     def classes(self, name: str, version: ServedVersion) -> tuple[Any, ...]:
         """Return the labels that a version can answer; none for a regressor.
@@ -116,17 +123,23 @@ class TestedModels:
 
     def score(self, request: BiasTestRequest, told: Told) -> Scored:
         """Return what the version that a request names decides about its rows."""
-        state = self.state(request.model)
-        version = self.version(state, request.version, request.alias)
+        model, version = self.find(request.model, request.version, request.alias)
         features = [instance.features for instance in request.instances]
         predictions: list[Any] = []
-        with self.opened(state.model, version) as served:
+        with self.opened(model, version) as served:
+            flipping = Flipping(served, request.flip, request.favourable)
             for start in range(0, len(features), _ROWS_PER_CALL):
                 rows = features[start : start + _ROWS_PER_CALL]
                 columns = columns_from_rows(rows, served.signature)
-                predictions += served.predict(columns, len(rows)).prediction.tolist()
+                predictions += flipping.predict(columns, len(rows)).prediction.tolist()
                 told(len(predictions))
-        return Scored(state.model, version.version, served.signature.classes, predictions)
+        classes = served.signature.classes
+        return Scored(model, version.version, classes, predictions, flipping.reports())
+
+    def _registered(self, model: str, version: str | None, alias: str | None) -> ServedVersion:
+        reference = Reference(model, version=version or None, alias=None if version else alias)
+        found = self._companion.registry.find(reference)
+        return ServedVersion(version=found.version, digest=found.digest)
 
     def _folder(self, name: str, version: ServedVersion) -> Path:
         """Return where the version is loaded from: as the workers do, or as they would."""

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from assessment.data_sets import Upload
+from assessment.upload import Upload
 from bentos.errors import InvalidRequestError, MalformedRequestError
 
 _BOUNDARY: Final = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\n")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,9 +13,9 @@ from cli.failures import REFUSED, UsageError
 from cli.output import console, emit_json
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from assessment.options import ModelOptions
     from assessment.result import BiasTestResult
+    from cli.bias_test_tables import NamedTable
     from cli.context import Context
     from fairness.gate import BiasPolicy
     from registry.versions import ModelVersion
@@ -48,6 +46,17 @@ def bias_test(
     policy: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Tolerances in YAML or JSON; the default ones if left out.")
     ] = None,
+    intersection: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A,B", help="Protected attributes to take together as well; repeatable."),
+    ] = None,
+    flip: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A=X,Y", help="Score again with values X and Y of a feature A exchanged; repeatable."),
+    ] = None,
+    proxies: Annotated[
+        bool, typer.Option("--proxies", help="Measure how well the features tell each attribute.")
+    ] = False,
     record: Annotated[
         bool, typer.Option("--record", help="Make the verdicts gates of the version, which its promotion asks.")
     ] = False,
@@ -60,6 +69,7 @@ def bias_test(
     from assessment.gate import lacking, refusals
     from assessment.gate import record as record_gates
     from assessment.render import text
+    from cli.bias_test_tables import NamedTable
     from cli.context import open_context
     from registry.reference import Reference
 
@@ -67,11 +77,12 @@ def bias_test(
         raise UsageError("give one of --data FILE, --sql URL QUERY and --dataset NAME")
     if report is not None and report.suffix not in {".html", ".md"}:
         raise UsageError(f"{report} must end in .html or .md")
-    wanted = None if policy is None else _policy(policy)
+    names = _listed(protected)
+    options = _options(policy, intersection or [], flip or [], proxies)
     context = open_context()
     version = context.registry.find(Reference.parse(model))
-    names = [name.strip() for name in protected.split(",") if name.strip()]
-    result = _measured(context, version, _Table(context, data, sql, dataset), label, names, favourable, wanted)
+    table = NamedTable(context, data, sql, dataset)
+    result = _measured(context, version, table, label, names, favourable, options)
     _keep(context, result)
     if record:
         record_gates(context.registry, version, result)
@@ -90,66 +101,21 @@ def bias_test(
         raise typer.Exit(REFUSED)
 
 
-class _Table:
-    """The rows that a command names, wherever they are."""
-
-    def __init__(
-        self, context: Context, data: Path | None, sql: tuple[str, str] | None, dataset: str | None
-    ) -> None:
-        from assessment.data_sets import DataSets
-        from sources.file import FileSource
-        from sources.sql import SqlSource
-
-        self._data_sets = DataSets(context.control, context.home.datasets, context.settings.assessment.dataset_rows)
-        self._found = None if dataset is None else self._data_sets.find(dataset)
-        self._frame = None
-        if data is not None:
-            self._frame = FileSource(path=data).read(context.home.data)
-        elif sql is not None:
-            address, query = sql
-            is_variable = re.fullmatch(r"[A-Z_][A-Z0-9_]*", address) is not None
-            source = _sql_source(SqlSource, **{"url_env" if is_variable else "url": address, "query": query})
-            self._frame = source.read(context.home.data)
-        self.id = None if self._found is None else self._found.id
-
-    def read(self, columns: list[str]) -> pd.DataFrame:
-        """Return all rows of some columns, of all columns where they are not known to be there."""
-        if self._frame is not None:
-            return self._frame
-        assert self._found is not None  # noqa: S101  (there is no third kind)
-        return self._data_sets.read(self._found, columns)
-
-    def batches(self, features: list[str]) -> Iterator[pd.DataFrame]:
-        """Yield the rows in parts."""
-        if self._frame is not None:
-            yield self._frame
-        elif self._found is not None:
-            yield from self._data_sets.batches(self._found, features)
-
-
-def _sql_source(kind: Any, **described: str) -> Any:
-    from pydantic import ValidationError
-
-    try:
-        return kind(**described)
-    except ValidationError as error:
-        raise UsageError(f"--sql: {error.errors(include_url=False, include_input=False)[0]['msg']}") from None
-
-
 def _measured(
     context: Context,
     version: ModelVersion,
-    rows: _Table,
+    rows: NamedTable,
     label: str,
     names: list[str],
     favourable: str | None,
-    policy: BiasPolicy | None,
+    options: ModelOptions,
 ) -> BiasTestResult:
     import numpy as np
 
     from assessment.columns import Subject, assess_columns
+    from assessment.flips import Flipping
     from assessment.result import DataSource
-    from assessment.table import score, table_columns
+    from assessment.table import score, table_columns, table_proxies
     from inference.loading import load_model
     from monitoring.identifiers import new_request_id
     from registry.model_cache import ModelCache
@@ -159,16 +125,22 @@ def _measured(
     frame = rows.read([label, *names])
     # The columns are looked at before the rows are scored, which may take a while.
     table_columns(frame, [], label=label, protected=names)
-    predictions = score(rows.batches([column.name for column in served.signature.columns]), served)
+    flipping = Flipping(served, options.flip, wanted)
+    features = [column.name for column in served.signature.columns]
+    predictions = score(rows.batches(features), flipping)
     result = assess_columns(
         Subject(version.name, version.version, DataSource.TABLE, new_request_id(), datetime.now(UTC)),
         table_columns(frame, predictions, label=label, protected=names),
         favourable=wanted,
         classes=served.signature.classes,
-        policy=policy,
+        options=options,
         generator=np.random.default_rng(0),
     )
-    return result.model_copy(update={"dataset": rows.id})
+    found: dict[str, Any] = {"dataset": rows.id, "flips": flipping.reports()}
+    if options.proxies:
+        known = [name for name in features if name in rows.columns]
+        found["proxies"] = table_proxies(frame, names, known, rows.read, options.edges)
+    return result.model_copy(update=found)
 
 
 def _keep(context: Context, result: BiasTestResult) -> None:
@@ -180,6 +152,30 @@ def _keep(context: Context, result: BiasTestResult) -> None:
     asked = store.Asked(context.actor, dataset_id=result.dataset, details=details)
     store.keep(context.control, result, found, findings_of(found["results"]), asked)
     console.print(f"kept as test {result.test_id}", markup=False)
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _options(policy: Path | None, intersections: list[str], flips: list[str], proxies: bool) -> ModelOptions:
+    from pydantic import ValidationError
+
+    from assessment.options import ModelOptions
+
+    swaps: dict[str, list[str]] = {}
+    for flip in flips:
+        attribute, _, values = flip.partition("=")
+        swaps[attribute.strip()] = _listed(values)
+    asked = {"intersections": [_listed(names) for names in intersections], "flip": swaps, "proxies": proxies}
+    try:
+        options = ModelOptions.model_validate(asked)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["loc"][:1] == ("flip",):
+            raise UsageError("--flip: name an attribute and two of its values, as in --flip SEX=1,2") from None
+        raise UsageError(first["msg"].removeprefix("Value error, ")) from None
+    return options if policy is None else options.model_copy(update={"policy": _policy(policy)})
 
 
 def _policy(path: Path) -> BiasPolicy:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 import service
 from assessment.request import BiasTestRequest
-from bentos.bias_tests import TableTestRequest, TrafficTestRequest
+from bentos.bias_test_bodies import TableTestRequest, TrafficTestRequest
 from bentos.messages import BiasTestAnswer, Instance, PredictAnswer
 
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from assessment.columns import BiasTestColumns, Subject, assess_columns
+from assessment.options import MeasuringOptions
 from assessment.result import BiasTestResult, DataSource
 from database.engine import sqlite_engine
 from database.migrate import upgrade
@@ -46,6 +47,6 @@ def made_result(
         Subject(model, "3", DataSource.PREDICTIONS, test_id, created_at),
         BiasTestColumns(columns["prediction"], columns["outcome"], {"SEX": columns["group"]}),
         favourable=1,
+        options=MeasuringOptions(**more),
         generator=np.random.default_rng(0),
-        **more,
     )

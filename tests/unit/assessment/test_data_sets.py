@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine
 
-from assessment.data_sets import DataSet, DataSets, Upload
+from assessment.data_sets import DataSet, DataSets
 from assessment.errors import (
     DataSetFormatError,
     DataSetNameError,
@@ -18,6 +18,7 @@ from assessment.errors import (
     DataSetTooLargeError,
     MissingColumnError,
 )
+from assessment.upload import Upload
 from tests.unit.assessment.conftest import NOW
 
 CSV = b"prediction,sex,race,age\n1,female,asian,41\n0,male,,\n1,female,black,23\n"

@@ -42,6 +42,11 @@ def test_numbers_and_verdicts_are_those_of_the_engine() -> None:
     assert entry["recommendations"]
 
 
+def test_predictive_parity_is_judged_by_the_precision_of_each_group() -> None:
+    entry = record_of(made_result(rates=(0.5, 0.5)), ("predictive_parity",))["results"]["predictive_parity"]
+    assert (entry["score"], entry["group_scores"]) == (1.0, {"a": 0.5, "b": 0.5})
+
+
 def test_where_evidence_lacks_nothing_is_passed_and_the_interpretation_says_so() -> None:
     record = record_of(made_result(rates=(0.5, 0.4), rows=40), ("demographic_parity",))
     entry = record["results"]["demographic_parity"]

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from assessment.columns import BiasTestColumns, compact, measure_columns
 from assessment.errors import MissingColumnError, NoProtectedAttributeError
+from assessment.options import MeasuringOptions
 from assessment.table import labels, score, table_columns
 from inference.served_model import Predictions
 from inference.signature import Column, ColumnType, Signature, Task
+
+ANY_ROWS = MeasuringOptions(minimum_rows=1)
 
 
 class Doubling:
@@ -47,10 +50,10 @@ def test_labels_in_any_form_measure_the_same(outcomes: list[str | None]) -> None
 
     def measured(table: pd.DataFrame, favourable: Any) -> Any:
         columns = table_columns(table, labels(table["decided"]), label="outcome", protected=["group"])
-        return measure_columns(columns, favourable=favourable, minimum_rows=1)[0]
+        return measure_columns(columns, favourable=favourable, options=ANY_ROWS)[0]
 
     lists = BiasTestColumns(decided, outcomes, {"group": groups})
-    expected = measure_columns(lists, favourable="yes", minimum_rows=1)[0]
+    expected = measure_columns(lists, favourable="yes", options=ANY_ROWS)[0]
     assert measured(frame, "yes") == measured(numbers, 1) == expected
 
 

@@ -125,6 +125,51 @@ def test_the_document_lists_every_route_about_tests_and_data_sets(api: Api) -> N
     assert form["required"] == ["file"]
 
 
+def test_what_else_is_measured_is_in_the_answer_the_page_and_the_card(api: Api, credit: Credit) -> None:
+    asked = body(credit, flip={"job": ["nurse", "smith"], "SEX": ["a", "b"]}, proxies=True, fairlearn_compat=True)
+    for index, row in enumerate(asked["instances"]):
+        row["protected"] |= {"AGE": row["features"]["age"], "HAND": "lr"[index // 2 % 2]}
+    asked |= {"intersections": [["SEX", "HAND"]], "edges": {"AGE": [30, 50]}, "references": {"SEX": "b"}}
+    answer = api("POST", TESTS, json=asked)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    by_name = {attribute["attribute"]: attribute for attribute in found["attributes"]}
+    assert list(by_name) == ["SEX", "AGE", "HAND", "SEX × HAND"]
+    assert [group["group"] for group in by_name["AGE"]["groups"]] == ["< 30", "30 to < 50", "≥ 50"]
+    assert [group["group"] for group in by_name["SEX × HAND"]["groups"]] == ["a × l", "a × r", "b × l", "b × r"]
+    assert {one["reference"] for one in by_name["SEX"]["comparisons"]} == {"b"}
+    assert by_name["SEX"]["disparities"][0]["fairlearn"] is not None
+    assert {family["purpose"] for family in found["families"]} == {"gate", "exploration"}
+    assert set(found["individual"]) == {"theil_index", "generalized_entropy_index"}
+    job, sex = found["flips"]
+    assert [group["group"] for group in job["groups"]] == ["nurse", "smith"]
+    assert job["groups"][0]["gained"] > 0 == job["groups"][1]["gained"]
+    assert (sex["groups"], sex["reason"][:27]) == ([], "the model has no feature of")
+    assert [report["attribute"] for report in found["proxies"]] == ["SEX", "AGE", "HAND"]
+    assert {proxy["feature"] for proxy in found["proxies"][0]["features"]} == {"age", "amount", "job"}
+    assert api("GET", f"{TESTS}/{found['test_id']}").json()["result"] == found
+    page = api("GET", f"{TESTS}/{found['test_id']}/report.html").text
+    card = api("GET", f"{TESTS}/{found['test_id']}/model-card.md").text
+    for told in ("Each group beside ", "What the features tell", "Decisions with nothing but", "Tests corrected"):
+        assert told in page
+        assert told in card
+
+
+def test_a_data_set_is_flipped_and_searched_for_proxies_too(api: Api, credit: Credit) -> None:
+    api("POST", "/api/v1/datasets?name=people", content=people(credit).to_csv(index=False))
+    asked = {"dataset": "people", "favourable": 1, "protected": ["SEX"], "label": "outcome", "proxies": True}
+    scored = api("POST", TESTS, json=asked | {"model": "credit", "flip": {"job": ["nurse", "smith"]}}).json()
+    concerned = int(credit.frame["job"].isin(["nurse", "smith"]).sum())
+    assert scored["flips"][0]["rows"] == concerned
+    assert {proxy["feature"] for proxy in scored["proxies"][0]["features"]} == {"age", "amount", "job"}
+    brought = api("POST", TESTS, json=asked | {"prediction": "decided"}).json()
+    assert brought["proxies"] == scored["proxies"]
+    refusal = api("POST", TESTS, json=asked | {"prediction": "decided", "flip": {"job": ["nurse", "smith"]}})
+    assert refused(refusal)[2] == (
+        "flip: the rows have to come with their features; leave out `prediction`, and the model is asked"
+    )
+
+
 # ---- tasks ----
 
 

@@ -15,11 +15,13 @@ from sklearn.pipeline import Pipeline
 from sqlalchemy import Engine
 
 from assessment.data_sets import DataSets
-from bentos.bias_tests import BiasTests, parse
+from bentos.bias_test_bodies import parse
+from bentos.bias_tests import BiasTests
 from bentos.companion import Companion
-from bentos.errors import NotReadyError
+from bentos.errors import ModelNotServedError, NotReadyError
 from compilation.compile import compile_model
 from database.home import Home
+from registry.errors import ModelNotFoundError
 from rollout.serving_store import follow_aliases, write_state
 from tests.fakes.databases import migrated_engine
 from tests.fakes.registry import FakeRegistry
@@ -84,3 +86,20 @@ def test_a_version_made_elsewhere_that_serves_nobody_is_prepared_when_its_test_i
     companion._preparations.work()
     with pytest.raises(NotReadyError, match="flavours: none"):  # what is wrong with its files
         tests.run(request)
+
+
+def test_a_registered_version_of_a_model_that_is_not_served_is_tested_when_it_is_named(
+    companion: Companion, registry: FakeRegistry, credit: Any, tmp_path: Path
+) -> None:
+    version = registry.register("shelved", credit.folder).version
+    rows = [{**row, "protected": {"g": "a"}} for row in credit.instances(5)]
+    tests = BiasTests(companion, DataSets(companion.control, tmp_path, 10))
+    body = {"model": "shelved", "favourable": 1, "instances": rows}
+    with pytest.raises(ModelNotServedError):
+        tests.run(parse(body)[0])
+    result = tests.run(parse({**body, "version": version})[0])
+    assert (result.model, result.model_version, result.rows) == ("shelved", version, 5)
+    with pytest.raises(ModelNotFoundError):
+        tests.run(parse({**body, "version": "99"})[0])
+    with pytest.raises(ModelNotFoundError):
+        tests.run(parse({**body, "alias": "nobody"})[0])

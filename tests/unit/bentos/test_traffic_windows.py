@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 
 from assessment.data_sets import DataSets
-from bentos.bias_tests import BiasTests, parse
+from bentos.bias_test_bodies import parse
+from bentos.bias_tests import BiasTests
 from bentos.companion import Companion
 from monitoring.predictions import PredictionRecord, SegmentWriter
 from monitoring.shipper import Shipper

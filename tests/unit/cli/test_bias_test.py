@@ -15,7 +15,8 @@ import pytest
 from click.testing import Result
 
 from assessment import store
-from assessment.data_sets import DataSets, Upload
+from assessment.data_sets import DataSets
+from assessment.upload import Upload
 from cli import context
 from registry.gate_record import GateRecord
 from registry.reference import Reference
@@ -96,6 +97,9 @@ def test_the_address_of_a_database_may_be_in_a_variable(
         (("--sql", "postgresql://ada:secret@host/db", "SELECT 1"), "holds a password"),
         (("--data", "people.csv", "--report", "r.pdf"), "must end in .html or .md"),
         (("--data", "people.csv", "--policy", "nope.yaml"), "cannot be read"),
+        (("--data", "people.csv", "--flip", "job=nurse"), "--flip: name an attribute and two of its values"),
+        (("--data", "people.csv", "--flip", "job=nurse,nurse"), "the two values of 'job' are the same"),
+        (("--data", "people.csv", "--intersection", "SEX"), "two or more different attributes"),
     ],
 )
 def test_what_makes_no_sense_is_said(fairmind: Command, table: Path, arguments: Any, message: str) -> None:
@@ -106,6 +110,20 @@ def test_what_makes_no_sense_is_said(fairmind: Command, table: Path, arguments: 
 
 def test_a_column_that_is_not_there_is_named(fairmind: Command, table: Path) -> None:
     assert "no column 'RACE'" in str(measured(fairmind, "--data", str(table), protected="RACE").exception)
+
+
+def test_flips_proxies_and_intersections_are_measured_where_they_are_asked_for(
+    fairmind: Command, table: Path
+) -> None:
+    asked = ("--data", str(table), "--flip", "job=nurse,smith", "--proxies", "--intersection", "SEX,ELDER")
+    found = json.loads(measured(fairmind, *asked, "--json", protected="SEX,ELDER").stdout)
+    assert [group["group"] for group in found["flips"][0]["groups"]] == ["nurse", "smith"]
+    assert [report["attribute"] for report in found["proxies"]] == ["SEX", "ELDER"]
+    assert found["proxies"][1]["features"][0]["feature"] == "age"
+    assert found["attributes"][-1]["attribute"] == "SEX × ELDER"
+    told = measured(fairmind, *asked, protected="SEX,ELDER").output
+    assert "job: nurse and smith" in told
+    assert "names the right group of" in told
 
 
 def test_a_report_is_written_for_people_and_for_a_model_card(
