@@ -94,7 +94,8 @@ def test_the_companion_gives_way_to_the_workers(served: Served) -> None:
         for option, name in pairwise(process.cmdline())
         if option == "--service-name"
     }
-    assert niceness == {"FairMind": 0, "FairMindCompanion": 10}
+    nicest = min(10, 19 - supervisor.nice())  # there is no more than 19, and the tests themselves may be run nicely
+    assert niceness == {"FairMind": 0, "FairMindCompanion": nicest}
 
 
 # ---- what starting promises ----
