@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from itertools import cycle
 from typing import Final
 
 import httpx
 
+from loadtests.bench.beside import Beside
 from loadtests.bench.findings import Finding, at_least, at_most
 from loadtests.bench.measure import Load, load
 from loadtests.bench.models import STRINGS, trained_versions
@@ -20,44 +20,21 @@ TAIL: Final = 2.0
 _REASON: Final = {"override": "the benchmark swaps versions"}
 
 
-class Swapping:
-    """Promotes the other version every two seconds, from a thread, while the body runs."""
+class Swap:
+    """Promotes the other version, each time it is called."""
 
     def __init__(self, served: Served, versions: list[str]) -> None:
-        self.swaps = 0
         self.current = versions[0]
-        self.problems: list[str] = []
         self._url, self._versions = f"{served.server.url}/api/v1/rollouts", cycle(versions)
         next(self._versions)  # the one that is the champion already
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> Swapping:
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End, after the swap that is under way."""
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        with httpx.Client(timeout=30.0, trust_env=False) as client:
-            while not self._stop.wait(EVERY_SECONDS):
-                version = next(self._versions)
-                try:
-                    self._swap(client, version)
-                except (httpx.HTTPError, KeyError) as error:
-                    self.problems.append(str(error))
-                else:
-                    self.swaps += 1
-                    self.current = version
-
-    def _swap(self, client: httpx.Client, version: str) -> None:
+    def __call__(self, client: httpx.Client) -> None:
+        """Promote it, and wait until that is done."""
+        version = next(self._versions)
         plan = {"model": STRINGS.name, "challenger": version, "steps": [{"weight": 0.0}]}
         started = client.post(self._url, json=plan, params=_REASON).raise_for_status().json()
         client.post(f"{self._url}/{started['id']}/promote", json=_REASON).raise_for_status()
+        self.current = version
 
 
 def run(stage: Stage) -> list[Section]:
@@ -68,24 +45,23 @@ def run(stage: Stage) -> list[Section]:
         load(ours, connections=effort.connections, seconds=effort.seconds)
         stage.say("steady, then with a swap every 2 s")
         before = load(ours, connections=effort.connections, seconds=effort.long_seconds / 2)
-        with Swapping(served, trained_versions(stage.home, STRINGS)) as swapping:
+        swap = Swap(served, trained_versions(stage.home, STRINGS))
+        with Beside(swap, EVERY_SECONDS) as swaps:
             swapped = load(ours, connections=effort.connections, seconds=2 * effort.long_seconds)
         after = load(ours, connections=effort.connections, seconds=effort.long_seconds / 2)
-        follows = _serves(served, swapping.current)
+        follows = _serves(served, swap.current)
     steady = (before.latency("p99") + after.latency("p99")) / 2
     # A swap is two calls of the control API beside full load, and takes time of its own beside the pause.
     wanted = int(2 * effort.long_seconds / EVERY_SECONDS / 2)
     findings = [
         at_most("failed requests during swaps", swapped.answer["failures"], 0),
         at_most("p99 during swaps, beside steady", swapped.latency("p99") / steady, TAIL, " ×"),
-        at_least("swaps made", swapping.swaps, wanted),
-        Finding(
-            "after the last swap", f"version {swapping.current}", f"version {follows}", follows == swapping.current
-        ),
+        at_least("swaps made", swaps.done, wanted),
+        Finding("after the last swap", f"version {swap.current}", f"version {follows}", follows == swap.current),
     ]
-    rows = [_row("steady, before", before), _row(f"{swapping.swaps} swaps", swapped), _row("steady, after", after)]
+    rows = [_row("steady, before", before), _row(f"{swaps.done} swaps", swapped), _row("steady, after", after)]
     head = ("", "requests/s", "p50 ms", "p99 ms", "largest ms", "failed")
-    notes = [f"{len(swapping.problems)} swaps were refused: {swapping.problems[0]}"] if swapping.problems else []
+    notes = [f"{len(swaps.problems)} swaps were refused: {swaps.problems[0]}"] if swaps.problems else []
     raw = [one.answer for one in (before, swapped, after)]
     return [Section("A new champion every 2 s under full load", head, rows, findings, notes, raw)]
 
