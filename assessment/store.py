@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, Engine, Row, Select, func, select
 
 from assessment.errors import BiasTestNotFoundError
 from assessment.result import BiasTestResult
-from assessment.stored import BiasTestState, BiasTestType, Findings, StoredTest
+from assessment.stored import BiasTestState, Findings, StoredTest
+from tracking.record import BiasTestType
 from assessment.tables import BIAS_TEST
 from database.engine import insert_or_ignore, reading
 

@@ -7,12 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-
-class BiasTestType(StrEnum):
-    """What was tested, in FairMind's words."""
-
-    ML_BIAS = "ml_bias"  # decisions of a model, per group
-    LLM_BIAS = "llm_bias"  # texts of a language model; measured elsewhere, kept here
+from tracking.record import BiasTestType
 
 
 class BiasTestState(StrEnum):

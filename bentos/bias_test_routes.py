@@ -13,7 +13,8 @@ from assessment.errors import NoReportError
 from assessment.model_card import model_card
 from assessment.report_html import html
 from assessment.result import BiasTestResult
-from assessment.stored import BiasTestState, BiasTestType, StoredTest
+from assessment.stored import BiasTestState, StoredTest
+from tracking.record import BiasTestType
 from bentos.bias_test_service import BiasTestService
 from bentos.companion import Companion
 from bentos.rollout_routes import Actor

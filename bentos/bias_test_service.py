@@ -14,13 +14,16 @@ from assessment.data_sets import DataSets
 from assessment.fairmind import DetectRequest, LlmRecord, findings_of, record_of, response
 from assessment.result import BiasTestResult
 from assessment.store import Asked
-from assessment.stored import BiasTestType, StoredTest
+from assessment.stored import StoredTest
+from tracking.record import BiasTestType
 from assessment.task_queue import Task
+from assessment.tracked import tracked
 from bentos.bias_test_bodies import AnyRequest, TableTestRequest, check_text, parse
 from bentos.bias_tests import BiasTests
 from bentos.companion import Companion
 from bentos.errors import UnsupportedError, describe
 from monitoring.identifiers import new_request_id
+from tracking.record import BiasTestRecord
 
 _log = logging.getLogger(__name__)
 _TOLD_SECONDS: Final = 0.5
@@ -41,6 +44,7 @@ class BiasTestService:
         self._limits = companion.settings.assessment
         self.data_sets = DataSets(companion.control, companion.home.datasets, self._limits.dataset_rows)
         self._tests = BiasTests(companion, self.data_sets)
+        self._tracker = companion.tracker
         self._recovered_at: float | None = None
 
     def ask(self, body: dict[str, Any], *, user_id: str) -> BiasTestResult | StoredTest:
@@ -105,6 +109,17 @@ class BiasTestService:
             findings=findings_of(results),
             now=now,
         )
+        self._tracker.submit(
+            BiasTestRecord(
+                id=test_id,
+                user_id=user_id,
+                model_id=request.model_id,
+                dataset_id=request.dataset_id,
+                test_type=BiasTestType.LLM_BIAS,
+                results=record,
+                created_at=now,
+            )
+        )
         return record
 
     def work(self) -> None:
@@ -142,6 +157,7 @@ class BiasTestService:
             check_text(result)
             record = record_of(result)
             task_queue.finish(self._control, result, record, findings_of(record["results"]), datetime.now(UTC))
+            self._track(result, task.asked.user_id)
         except Exception as error:
             status, _, reason = describe(error)
             if status == 500:
@@ -164,6 +180,11 @@ class BiasTestService:
 
     def _keep(self, result: BiasTestResult, record: dict[str, Any], asked: Asked) -> None:
         store.keep(self._control, result, record, findings_of(record["results"]), asked)
+        self._track(result, asked.user_id)
+
+    def _track(self, result: BiasTestResult, user_id: str) -> None:
+        if self._tracker.providers:
+            self._tracker.submit(tracked(result, user_id=user_id))
 
     def _asked(self, request: AnyRequest, result: BiasTestResult | None, user_id: str) -> Asked:
         details: dict[str, Any] = {"favourable": request.favourable, "alpha": request.alpha}

@@ -14,7 +14,8 @@ from assessment import store
 from assessment.data_sets import DataSet
 from assessment.errors import NoReportError
 from assessment.fairmind import DetectRequest, LlmRecord
-from assessment.stored import BiasTestType, Findings, StoredTest
+from assessment.stored import Findings, StoredTest
+from tracking.record import BiasTestType
 from bentos.bias_test_bodies import parsed
 from bentos.bias_test_service import BiasTestService
 from bentos.companion import Companion

@@ -22,7 +22,7 @@ from access.key_store import publish
 from bentos.configuration import Settings
 from bentos.preparations import Preparations
 from bentos.promotions import follow
-from bentos.stores import open_control, open_home, open_log, open_preparer, open_registry
+from bentos.stores import open_control, open_home, open_log, open_preparer, open_registry, open_tracking
 from bentos.version_folders import Key, VersionFolders
 from database.home import Home
 from monitoring.metrics import ServingMetrics
@@ -73,6 +73,7 @@ class Companion:
             "keys": (self._publish_keys, _STATE_SECONDS),
         }
         """What is done over and over, each by a thread of its own, and the seconds between; `start` begins them."""
+        self.tracker = open_tracking(settings, self.home, metrics)
         self._threads: list[threading.Thread] = []
         self._lock: IO[str] | None = None
         self._written: ServingFile | None = None
@@ -93,6 +94,7 @@ class Companion:
             # These may take minutes, and are taken up again by the next Companion.
             if thread.is_alive() and thread.name not in {"preparations", "bias-tests"}:
                 thread.join(timeout=10)
+        self.tracker.stop()
         if self._lock is not None:
             self._ship()
             self._lock.close()
@@ -122,6 +124,7 @@ class Companion:
                 sweep(folder)
             for thread in self._threads:
                 thread.start()
+            self.tracker.start()
             return
         lock.close()
 

@@ -22,6 +22,7 @@ from bentos.settings import BatchingSettings, RunnerSettings, ServingSettings
 from database.settings import DatabaseSettings
 from monitoring.settings import MonitoringSettings
 from registry.settings import RegistrySettings
+from tracking.settings import TrackingSettings
 
 SETTINGS: tuple[type[BaseSettings], ...] = (
     DatabaseSettings,
@@ -31,6 +32,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     RunnerSettings,
     MonitoringSettings,
     AssessmentSettings,
+    TrackingSettings,
 )
 _PREFIX = "FAIRMIND_"
 # What Kubernetes puts into every container for a Service called `fairmind…`; only with the values it puts there,
@@ -59,6 +61,7 @@ class Settings:
     runners: RunnerSettings
     monitoring: MonitoringSettings
     assessment: AssessmentSettings = field(default_factory=AssessmentSettings)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
     @classmethod
     def load(cls) -> Self:
@@ -77,6 +80,7 @@ class Settings:
                 RunnerSettings(),
                 MonitoringSettings(),
                 AssessmentSettings(),
+                TrackingSettings(),
             )
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]

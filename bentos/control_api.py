@@ -32,6 +32,7 @@ from bentos.errors import (
 )
 from bentos.forwarding import CALLERS_ID_HEADER, REQUEST_ID_HEADER
 from bentos.metrics_routes import metrics_routes
+from bentos.mlops_routes import mlops_routes
 from bentos.model_routes import model_routes
 from bentos.openapi_keys import tell_of_keys
 from bentos.outcome_routes import outcome_routes
@@ -75,6 +76,7 @@ def control_api(companion: Companion, worker_metrics: Path) -> FastAPI:
     api.include_router(bias_test_routes(companion, service))
     api.include_router(data_set_routes(service.data_sets))
     api.include_router(bias_v2_routes(companion, service))
+    api.include_router(mlops_routes(companion))
     api.include_router(metrics_routes(companion, worker_metrics))
     api.add_exception_handler(RequestValidationError, _refuse_invalid)
     api.add_exception_handler(HTTPException, _refuse_http)

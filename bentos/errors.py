@@ -33,6 +33,7 @@ from registry import errors as registry
 from rollout import errors as rollout
 from runners import errors as runners
 from sources.errors import SourceError
+from tracking import errors as tracking
 
 
 class ServingError(Exception):
@@ -196,6 +197,10 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     assessment.DataSetTooLargeError: (413, "too_large"),
     assessment.DataSetNameError: (422, "invalid_dataset"),
     assessment.DataSetFormatError: (422, "invalid_dataset"),
+    tracking.TrackingDisabledError: (400, "tracking_disabled"),
+    tracking.UnknownProviderError: (400, "unknown_provider"),
+    tracking.RunNotFoundError: (404, "run_not_found"),
+    tracking.ProviderUnavailableError: (503, "provider_unavailable"),
     FairnessError: (422, "invalid_bias_test"),
     SourceError: (422, "invalid_dataset"),
     DatabaseError: (503, "database_unavailable"),
@@ -227,9 +232,11 @@ OFFLINE: Final = frozenset(
         access.KeyNotFoundError,
         inference.CompileError,
         inference.ParityError,
+        tracking.OutboxFullError,
+        tracking.RecordRefusedError,
     }
 )
-"""Errors that only offline work (training, registration, keys, starting) can meet."""
+"""Errors that only offline work (training, registration, keys, starting, sending to trackers) can meet."""
 
 _CHALLENGE: Final = b'Bearer realm="fairmind"'  # RFC 6750
 

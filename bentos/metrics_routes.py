@@ -31,6 +31,7 @@ def metrics_routes(companion: Companion, worker_metrics: Path) -> APIRouter:
             model, _, version = reference.rpartition("/")
             state.missing.labels(model, version).set(1)
         state.lag.set(companion.log_lag_seconds())
+        state.tracking.set(companion.tracker.waiting())
         companion.metrics.save()
         text = exposition(state, worker_metrics)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -20,7 +20,7 @@ def model_routes(companion: Companion) -> APIRouter:
         """Return what is to serve and what the Companion could not do; asks no registry."""
         return {
             "serving": {name: state.model_dump() for name, state in serving_states(companion.control).items()},
-            "problems": dict(companion.problems),
+            "problems": {**companion.problems, **companion.tracker.problems()},
         }
 
     @router.get("/models")

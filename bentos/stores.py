@@ -11,6 +11,9 @@ from database.migrate import upgrade
 from registry.mlflow_registry import MlflowRegistry
 from registry.store import embedded_tracking_uri, prepare_embedded_store, quiet_mlflow
 from runners.preparation import Preparer
+from tracking.delivery import DeliveryObserver
+from tracking.opening import open_tracker
+from tracking.tracker import Tracker
 
 
 def open_home(settings: Settings) -> Home:
@@ -51,6 +54,11 @@ def open_preparer(settings: Settings, home: Home) -> Preparer:
     registry = settings.registry
     address = registry.address or "of this deployment"
     return Preparer(home.environments, address, registry.is_trusted, settings.runners)
+
+
+def open_tracking(settings: Settings, home: Home, observer: DeliveryObserver | None = None) -> Tracker:
+    """Return what logs test results where the settings say; it delivers once it is started."""
+    return open_tracker(settings.tracking, home, settings.registry.tracking_uri, observer=observer)
 
 
 def tracking_uri(settings: Settings, home: Home) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.failures import REFUSED, UsageError
+from cli.mlops import said, send
 from cli.output import console, emit_json
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def bias_test(
     from assessment.gate import lacking, refusals
     from assessment.gate import record as record_gates
     from assessment.render import text
+    from assessment.tracked import tracked
     from cli.bias_test_tables import NamedTable
     from cli.context import open_context
     from registry.reference import Reference
@@ -94,6 +96,9 @@ def bias_test(
         typer.echo(text(result), nl=False)
         for line in lacking(result):
             console.print(f"[yellow]not decided:[/yellow] {line}", highlight=False)
+    if context.tracker.providers:  # now that the result is out: a provider may take its time
+        for line in said(send(context, tracked(result, user_id=context.actor))):
+            console.print(line, markup=False, soft_wrap=True)
     refused = refusals(result)
     for line in refused:
         console.print(f"[red]refused:[/red] {line}", highlight=False)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from bentos.configuration import Settings
-from bentos.stores import open_control, open_home, open_log, open_registry, tracking_uri
+from bentos.stores import open_control, open_home, open_log, open_registry, open_tracking, tracking_uri
 from database.home import Home
 from registry.mlflow_registry import MlflowRegistry
 from registry.store import prepare_embedded_store
 from registry.wanted import WantedModels, parse_wanted
+from tracking.mlops_integration import MlopsIntegration
+from tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from training.store import TrackingStore
@@ -61,6 +63,16 @@ class Context:
             return TrackingStore(registry.tracking_uri, registry.registry_uri)
         prepare_embedded_store(self.home.mlflow_db, self.home.artifacts)
         return TrackingStore(self.tracking_uri, registry.registry_uri, artifact_root=self.home.artifacts)
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        """What logs test results; whoever wants them sent from this process starts it."""
+        return open_tracking(self.settings, self.home)
+
+    @cached_property
+    def mlops(self) -> MlopsIntegration:
+        """FairMind's MLOps integration."""
+        return MlopsIntegration(self.tracker, self.tracking_uri)
 
     @cached_property
     def tracking_uri(self) -> str:

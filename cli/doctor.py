@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import ssl
 
     from bentos.settings import ServingSettings
+    from cli.context import Context
 
 
 def register(root: typer.Typer) -> None:
@@ -33,6 +34,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
         "prediction log": lambda: context.log.url.render_as_string(hide_password=True),
         "registry": lambda: f"{len(context.registry.names())} models at {context.tracking_uri}",
         "server": lambda: _server(context.settings.serving),
+        "tracking": lambda: _tracking(context),
     }
     found = []
     for name, check in checks.items():
@@ -72,6 +74,14 @@ def _server(serving: ServingSettings) -> str:
     if problems:
         raise ConnectionError("; ".join(f"{name}: {problem}" for name, problem in problems.items()))
     return f"ready at {url}"
+
+
+def _tracking(context: Context) -> str:
+    problems = context.tracker.problems()
+    if problems:
+        raise ConnectionError("; ".join(f"{name}: {problem}" for name, problem in problems.items()))
+    names = " and ".join(context.tracker.providers)
+    return f"results of tests go to {names}" if names else "results of tests go nowhere (MLOPS_PROVIDER=none)"
 
 
 def _whoever_it_is() -> ssl.SSLContext:

@@ -20,6 +20,7 @@ _PACKAGES: Final = frozenset(
         "rollout",
         "runners",
         "sources",
+        "tracking",
         "training",
     }
 )
@@ -38,12 +39,15 @@ _BAD_INPUT: Final = frozenset(
         "InvalidKeyError",
         "InvalidPlanError",
         "InvalidReferenceError",
+        "RunNotFoundError",
         "KeyNotFoundError",
         "ModelNotFoundError",
         "RolloutNotFoundError",
         "SignatureMismatchError",
         "SourceError",
+        "TrackingDisabledError",
         "TrainingError",
+        "UnknownProviderError",
         "UntrustedModelError",
         "UsageError",
     }

@@ -48,6 +48,11 @@ class StateMetrics:
             "Age of the oldest prediction that is not in the database yet; 0 where all are.",
             registry=self.registry,
         )
+        self.tracking = Gauge(
+            "fairmind_tracking_waiting",
+            "Results of tests that wait for MLflow or Weights & Biases.",
+            registry=self.registry,
+        )
 
 
 def exposition(state: StateMetrics, folder: Path) -> bytes:

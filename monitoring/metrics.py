@@ -50,6 +50,7 @@ QUEUE_WAIT: Final = "fairmind_queue_wait_seconds"
 QUEUE_DEPTH: Final = "fairmind_queue_depth"
 LOG_ROWS: Final = "fairmind_prediction_log_rows"
 RELOADS: Final = "fairmind_model_reload"
+TRACKED: Final = "fairmind_tracking_results"
 
 DEFINITIONS: Final = {
     REQUESTS: Definition(
@@ -69,6 +70,9 @@ DEFINITIONS: Final = {
     QUEUE_DEPTH: Definition(Kind.GAUGE, "Rows waiting for a model call.", ("model",)),
     LOG_ROWS: Definition(Kind.COUNTER, "Rows of the prediction log by what became of them.", ("outcome",)),
     RELOADS: Definition(Kind.COUNTER, "Model versions loaded, by result.", ("model", "outcome")),
+    TRACKED: Definition(
+        Kind.COUNTER, "Results of tests by what became of them at MLflow or Weights & Biases.", ("outcome",)
+    ),
 }
 """Every metric that processes count, by its name; a counter is exposed with `_total` behind it."""
 
@@ -119,6 +123,10 @@ class ServingMetrics:
     def reloaded(self, model: str, outcome: str) -> None:
         """Count a model version that was loaded, or was not."""
         self._counters[RELOADS, model, outcome] += 1
+
+    def tracked(self, outcome: str) -> None:
+        """Count a test result at a provider: delivered, refused or dropped; or an attempt that failed."""
+        self._counters[TRACKED, outcome] += 1
 
     def queue_depth(self, model: str, change: int) -> None:
         """Add to the rows that wait for a model call: each loaded version of a model has a queue."""

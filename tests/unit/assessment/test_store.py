@@ -12,7 +12,8 @@ from assessment.errors import BiasTestNotFoundError
 from assessment.fairmind import findings_in, findings_of, record_of
 from assessment.result import BiasTestResult
 from assessment.store import Asked
-from assessment.stored import BiasTestState, BiasTestType
+from assessment.stored import BiasTestState
+from tracking.record import BiasTestType
 from tests.unit.assessment.conftest import NOW, made_result
 
 

@@ -117,6 +117,7 @@ def test_what_a_client_did_wrong_is_never_a_5xx() -> None:
         "LogUnavailableError",
         "RegistryUnavailableError",
         "DatabaseError",
+        "ProviderUnavailableError",
         "RunnerError",
         "RunnerCrashedError",
         "RunnerStartError",

@@ -16,6 +16,9 @@ from click.testing import Result
 from cli.children import free_port
 from tests.fakes.registry import FakeRegistry
 from tests.unit.bentos.certificates import Certificates, make_certificates
+from tracking.outbox import Outbox, ProviderState
+from tracking.record import BiasTestRecord
+from tracking.settings import Provider
 
 Command = Callable[..., Result]
 
@@ -85,10 +88,24 @@ def test_all_is_well(fairmind: Command, server: type[_Server]) -> None:
     result = fairmind("doctor", "--json")
     assert result.exit_code == 0
     found = checks(result)
-    assert set(found) == {"home", "control database", "prediction log", "registry", "server"}
+    assert set(found) == {"home", "control database", "prediction log", "registry", "server", "tracking"}
     assert all(check["ok"] for check in found.values())
     assert found["registry"]["detail"].startswith("1 models at sqlite:///")
+    assert found["tracking"]["detail"] == "results of tests go nowhere (MLOPS_PROVIDER=none)"
     assert fairmind("doctor").exit_code == 0
+
+
+def test_results_that_wait_for_their_provider_are_amiss(
+    fairmind: Command, server: type[_Server], monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    monkeypatch.setenv("MLOPS_PROVIDER", "both")
+    assert checks(fairmind("doctor", "--json"))["tracking"]["detail"] == "results of tests go to wandb and mlflow"
+    outbox = Outbox(home / "tracking")
+    outbox.add(BiasTestRecord.of("t", "m", "ml_bias", {}), [Provider.MLFLOW])
+    outbox.set_state(Provider.MLFLOW, ProviderState("it is away"))
+    result = fairmind("doctor", "--json")
+    assert result.exit_code == 1
+    assert checks(result)["tracking"]["detail"] == "mlflow: it is away; results that wait: 1"
 
 
 @pytest.mark.parametrize(

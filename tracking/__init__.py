@@ -1,0 +1,1 @@
+"""Report test results to MLflow and Weights & Biases: kept on disk first, sent by processes of their own."""
