@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, Engine, Row, Select, func, select
 from assessment.errors import BiasTestNotFoundError
 from assessment.result import BiasTestResult
 from assessment.stored import BiasTestState, Findings, StoredTest
-from tracking.record import BiasTestType
 from assessment.tables import BIAS_TEST
 from database.engine import insert_or_ignore, reading
+from tracking.record import BiasTestType
 
 _HEAVY: Final = frozenset({"result", "record", "request"})
 _LIGHT: Final = [column for column in BIAS_TEST.c if column.name not in _HEAVY]

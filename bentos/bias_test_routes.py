@@ -14,11 +14,11 @@ from assessment.model_card import model_card
 from assessment.report_html import html
 from assessment.result import BiasTestResult
 from assessment.stored import BiasTestState, StoredTest
-from tracking.record import BiasTestType
 from bentos.bias_test_service import BiasTestService
 from bentos.companion import Companion
 from bentos.rollout_routes import Actor
 from fairness.gate import Verdict
+from tracking.record import BiasTestType
 
 _PATH = "/api/v1/bias-tests"
 _MOST_LISTED = 500

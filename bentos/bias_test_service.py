@@ -15,7 +15,6 @@ from assessment.fairmind import DetectRequest, LlmRecord, findings_of, record_of
 from assessment.result import BiasTestResult
 from assessment.store import Asked
 from assessment.stored import StoredTest
-from tracking.record import BiasTestType
 from assessment.task_queue import Task
 from assessment.tracked import tracked
 from bentos.bias_test_bodies import AnyRequest, TableTestRequest, check_text, parse
@@ -23,7 +22,7 @@ from bentos.bias_tests import BiasTests
 from bentos.companion import Companion
 from bentos.errors import UnsupportedError, describe
 from monitoring.identifiers import new_request_id
-from tracking.record import BiasTestRecord
+from tracking.record import BiasTestRecord, BiasTestType
 
 _log = logging.getLogger(__name__)
 _TOLD_SECONDS: Final = 0.5

@@ -15,13 +15,13 @@ from assessment.data_sets import DataSet
 from assessment.errors import NoReportError
 from assessment.fairmind import DetectRequest, LlmRecord
 from assessment.stored import Findings, StoredTest
-from tracking.record import BiasTestType
 from bentos.bias_test_bodies import parsed
 from bentos.bias_test_service import BiasTestService
 from bentos.companion import Companion
 from bentos.data_set_routes import UPLOAD, new_data_set_id
 from bentos.rollout_routes import Actor
 from bentos.uploads import Uploaded
+from tracking.record import BiasTestType
 
 FAIRMIND: Final = "/api/v1/bias-v2"
 _UPLOAD_PREVIEW: Final = 5

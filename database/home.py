@@ -82,6 +82,8 @@ class Home:
     def datasets(self) -> Path:
         """Rows of uploaded data sets."""
         return self.root / "datasets"
+
+    @property
     def tracking(self) -> Path:
         """Test results that wait for MLflow or Weights & Biases."""
         return self.root / "tracking"

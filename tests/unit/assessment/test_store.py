@@ -13,8 +13,8 @@ from assessment.fairmind import findings_in, findings_of, record_of
 from assessment.result import BiasTestResult
 from assessment.store import Asked
 from assessment.stored import BiasTestState
-from tracking.record import BiasTestType
 from tests.unit.assessment.conftest import NOW, made_result
+from tracking.record import BiasTestType
 
 
 def keep(control: Engine, result: BiasTestResult) -> None:

@@ -33,9 +33,9 @@ def result(**more: Any) -> BiasTestResult:
 
 
 def test_a_test_has_its_numbers_parameters_and_verdict() -> None:
-    content = run_content(tracked(
-        result(model="credit", version="7").model_copy(update={"dataset": "people"}), user_id="ada"
-    ))
+    content = run_content(
+        tracked(result(model="credit", version="7").model_copy(update={"dataset": "people"}), user_id="ada")
+    )
     expected = {"test_id": "t", "model_id": "credit", "dataset_id": "people", "model_version": "7", "rows": 800}
     assert expected.items() <= content.params.items()
     assert content.params["protected_attributes"] == "SEX"
