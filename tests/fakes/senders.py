@@ -12,7 +12,7 @@ from tracking.settings import Provider
 
 
 class FakeSender:
-    """Keeps runs by the delivery ids of their records, as the real ones do.
+    """Keeps runs by the delivery ids of their records, as the real ones do, and what was sent by the tests' ids.
 
     `is_away` and `refuses` (ids of tests) say what it does; `hang` is waited for before every answer.
     """
@@ -20,6 +20,7 @@ class FakeSender:
     def __init__(self, provider: Provider = Provider.MLFLOW) -> None:
         self.provider = provider
         self.runs: dict[str, str] = {}
+        self.records: dict[str, BiasTestRecord] = {}
         self.attempts: list[str] = []
         self.closed = 0
         self.is_away = False
@@ -37,7 +38,7 @@ class FakeSender:
             raise ProviderUnavailableError(self.provider, "it is away")
         if record.id in self.refuses:
             raise RecordRefusedError(self.provider, "too odd")
-        self.runs[record.delivery_id] = record.id
+        self.runs[record.delivery_id], self.records[record.id] = record.id, record
         return record.id, Receipt(record.delivery_id, f"http://runs/{record.delivery_id}")
 
     def url(self, run_id: str, seconds: float) -> str:

@@ -14,11 +14,16 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from assessment.fairmind import LlmRecord, MetricRecord
+from assessment.result import BiasTestResult
+from assessment.stored import StoredTest
+from bentos.bias_test_service import BiasTestService
 from bentos.companion import Companion
 from bentos.control_api import control_api
 from monitoring.metrics import ServingMetrics
 from tests.fakes.senders import FakeSender
 from tracking.outbox import Outbox
+from tracking.record import BiasTestRecord, BiasTestType
 from tracking.settings import Choice, Provider, TrackingSettings
 from tracking.tracker import Tracker
 
@@ -177,14 +182,43 @@ def test_addresses_that_nobody_has_are_refused(api: Ask, sender: FakeSender) -> 
     assert away.headers["retry-after"] == "1"
 
 
-def test_a_bias_test_is_logged_with_its_verdict(api: Ask, sender: FakeSender) -> None:
-    result = api("POST", "/bias_test", json=BIAS_TEST)
-    assert result.status_code == 200, result.text
+def logged(sender: FakeSender, count: int) -> dict[str, BiasTestRecord]:
+    """Return the records that have arrived, by the ids of their tests, once there are so many."""
     deadline = time.monotonic() + 10
-    while not sender.runs:
+    while len(sender.records) < count:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert list(sender.runs.values()) == [result.json()["test_id"]]
+    return sender.records
+
+
+def test_bias_tests_of_every_kind_are_logged_and_ours_with_their_report(
+    new_companion: Callable[..., Companion], tmp_path: Path, sender: FakeSender
+) -> None:
+    companion = new_companion()
+    companion.tracker = Tracker(
+        TrackingSettings(provider=Choice.MLFLOW), Outbox(tmp_path / "outbox"), {Provider.MLFLOW: sender}
+    )
+    companion.tracker.start()
+    service = BiasTestService(companion)
+    at_once = service.ask(BIAS_TEST, user_id="ada")
+    assert isinstance(at_once, BiasTestResult)
+    task = service.ask({**BIAS_TEST, "task": True}, user_id="ben")
+    assert isinstance(task, StoredTest)
+    service.work()
+    language = service.keep_llm(
+        LlmRecord(model_id="gpt", results={"toxicity": MetricRecord(score=0.2, passed=True)}), user_id="cyd"
+    )
+    records = logged(sender, 3)
+    assert {id_: record.user_id for id_, record in records.items()} == {
+        at_once.test_id: "ada",
+        task.id: "ben",
+        language["test_id"]: "cyd",
+    }
+    assert records[at_once.test_id].results == at_once.model_dump(mode="json")
+    assert [id_ for id_, record in records.items() if record.html is None] == [language["test_id"]]
+    assert records[language["test_id"]].test_type is BiasTestType.LLM_BIAS
+    assert records[language["test_id"]].results == language
+    companion.tracker.stop()
 
 
 def test_where_too_many_wait_a_bias_test_is_answered_and_what_is_dropped_is_counted(
