@@ -51,6 +51,14 @@ def test_the_page_is_whole_and_asks_nobody_for_anything() -> None:
     assert "default-src 'none'" in page
 
 
+def test_what_a_verdict_lacks_has_the_width_of_the_table_under_it() -> None:
+    page = html(made_result(rates=(0.55, 0.5), rows=100))
+    columns = page.split("<thead>")[1].split("</thead>")[0].count("<th")
+    under = re.findall(r'<tr><td></td><td colspan="(\d+)">[^<]*needs about', page)
+    assert under
+    assert set(map(int, under)) == {columns - 1}
+
+
 def test_the_verdict_comes_before_the_numbers_and_failures_before_passes() -> None:
     page = html(made_result(rates=(0.55, 0.44)))
     assert page.index("Verdict: <strong>") < page.index("<h2>Verdicts</h2>") < page.index("<svg viewBox")
