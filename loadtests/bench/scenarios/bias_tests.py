@@ -123,6 +123,10 @@ def run(stage: Stage) -> list[Section]:
         "alone": alone,
         "beside": tests,
         "p99": {"beside": tails[0], "steady": tails[1]},
+        "failed": {
+            "beside": [one.answer["failures"] for one in beside],
+            "steady": [one.answer["failures"] for one in steady],
+        },
         "task": asdict(task),
     }
     failed = sum(one.answer["failures"] for one in beside) + len(problems)
