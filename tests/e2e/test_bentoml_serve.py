@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -96,6 +97,18 @@ def test_the_companion_gives_way_to_the_workers(served: Served) -> None:
     }
     nicest = min(10, 19 - supervisor.nice())  # there is no more than 19, and the tests themselves may be run nicely
     assert niceness == {"FairMind": 0, "FairMindCompanion": nicest}
+
+
+def test_what_polls_for_grpc_gives_way_to_the_event_loop_and_nothing_else_does(served: Served) -> None:
+    (worker,) = (
+        process
+        for process in psutil.Process(served.pid).children(recursive=True)
+        for option, name in pairwise(process.cmdline())
+        if (option, name) == ("--service-name", "FairMind")
+    )
+    policies = Counter(os.sched_getscheduler(thread.id) for thread in worker.threads())
+    assert policies[os.SCHED_BATCH] == 1
+    assert os.sched_getscheduler(worker.pid) == os.SCHED_OTHER
 
 
 # ---- what starting promises ----
