@@ -112,17 +112,20 @@ class WandbRuns:
         )
         if run.disabled:
             raise ProviderUnavailableError(Provider.WANDB, "the environment switches it off (WANDB_DISABLED?)")
-        # A run that says so has everything: this process, or the one before it, died before it could tell.
+        # The numbers are there once where the server says that the run has begun, as the vendor's does: either its
+        # summary has the mark, or, where that lags behind the rows, the SDK drops what is logged for a step that is
+        # over. A server that says it of no run gets them again.
         known: Any = run.summary  # which the SDK leaves untyped
         if not (run.resumed and known.get(_MARK) == content.delivery_id):
-            # With its step, the server has it once: what is logged again for a step that is over is dropped.
             run.log(dict(content.measurements.metrics), step=0)
-            artifact = self._wandb.Artifact(f"bias-test-{content.delivery_id}", type="bias_test")
-            for name, text in content.files.items():
-                with artifact.new_file(name, encoding="utf-8") as file:
-                    file.write(text)
-            run.log_artifact(artifact)
-            run.summary.update({**_summary(content), _MARK: content.delivery_id})
+        # Files again in any case, for the mark may have left before them: equal ones are one version there.
+        artifact = self._wandb.Artifact(f"bias-test-{content.delivery_id}", type="bias_test")
+        for name, text in content.files.items():
+            with artifact.new_file(name, encoding="utf-8") as file:
+                file.write(text)
+        run.log_artifact(artifact)
+        # With the numbers, which the SDK puts there only for a row that it keeps.
+        run.summary.update({**content.measurements.metrics, **_summary(content), _MARK: content.delivery_id})
         url = None if offline else run.url
         run.finish(exit_code=0)
         return Receipt(content.delivery_id, url)

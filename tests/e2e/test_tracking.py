@@ -119,8 +119,7 @@ def postgres_server(tmp_path: Path) -> Server:
 @pytest.fixture
 def wandb_server(tmp_path: Path) -> Server:
     port = free_port()
-    serve = ["openwandb", "serve", "--host", "127.0.0.1", "--port", str(port)]
-    serve += ["--data-dir", str(tmp_path / "data"), "--base-url", f"http://127.0.0.1:{port}"]
+    serve = ["python", str(SERVERS / "openwandb" / "serve.py"), str(tmp_path / "data"), str(port)]
     return Server("openwandb", port, tmp_path, in_its_environment("openwandb", *serve), "/")
 
 
@@ -242,9 +241,10 @@ def test_the_sdk_of_weights_and_biases_sends_a_run_to_a_server(
 ) -> None:
     """Its real SDK, online, at a third party's server, for the vendor's own is an image of containers only.
 
-    That proves what the SDK is told and sends: runs, their config, tags, numbers and summary, that a run sent
-    again is continued, and the address. It proves nothing of what the vendor's server makes of it: this one keeps
-    no files of artifacts, and checks no key.
+    That proves what the SDK is told and sends: runs, their config, tags, numbers and summary, the address, and that
+    a run sent again is continued with its numbers there once, given a server that says which runs have begun, as
+    `servers/openwandb/serve.py` has it do. It proves nothing of what the vendor's server makes of it: this one
+    keeps no files of artifacts, and checks no key.
     """
     tracker = new_tracker(
         provider=Choice.WANDB,
@@ -261,6 +261,9 @@ def test_the_sdk_of_weights_and_biases_sends_a_run_to_a_server(
         outcome = told["wandb"]
         assert outcome["url"] == f"{wandb_server.url}/default/fairness/runs/{outcome['run_id']}"
         tracker.submit(record("t-0"))  # as if its receipt had been lost
+        until(lambda: not tracker.waiting())
+        forget_the_summary(tmp_path / "data" / "openwandb.db")
+        tracker.submit(record("t-0"))  # as if its numbers had arrived, and its summary had not
         until(lambda: not tracker.waiting())
     database = sqlite3.connect(f"file:{tmp_path / 'data' / 'openwandb.db'}?mode=ro", uri=True)
     with contextlib.closing(database):
@@ -288,3 +291,10 @@ def test_the_sdk_of_weights_and_biases_sends_a_run_to_a_server(
                 (first, "SEX_selection_rate_2", 0, 0.25),
             ]
         )
+        artifacts = set(database.execute("select run_id, name, artifact_type from artifacts"))
+        assert artifacts == {(run_id, f"bias-test-{run_id}", "bias_test") for run_id in (first, outcome["run_id"])}
+
+
+def forget_the_summary(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as database, database:
+        database.execute("update runs set summary_json = '{}'")
