@@ -144,12 +144,19 @@ def _onnx_pipeline(anatomy: Anatomy, *, double: bool) -> StorableRuntime:
 
 
 def is_composite(estimator: Any) -> bool:
-    """Return whether the estimator is made of others whose answers are averaged or calibrated."""
+    """Return whether the estimator is made of others whose answers are averaged, calibrated or stacked."""
     return type(estimator).__name__ in _COMPOSITES
 
 
 _COMPOSITES = frozenset(
-    {"BaggingClassifier", "BaggingRegressor", "CalibratedClassifierCV", "VotingClassifier", "VotingRegressor"}
+    {
+        "BaggingClassifier",
+        "BaggingRegressor",
+        "CalibratedClassifierCV",
+        "StackingClassifier",
+        "VotingClassifier",
+        "VotingRegressor",
+    }
 )
 
 

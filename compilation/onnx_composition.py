@@ -6,7 +6,7 @@ does where skl2onnx takes the nearest point. Everything else inside is skl2onnx'
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from sklearn import calibration, ensemble
@@ -16,6 +16,7 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from compilation.compile_trees import is_tree_model
 from compilation.onnx_assembly import INPUT, Assembly
+from compilation.onnx_calibration import isotonic, sigmoid
 from compilation.onnx_conversion import ConvertedGraph, part_graph
 from compilation.onnx_trees import tree_graph
 from compilation.pipeline_blocks import Tail
@@ -23,7 +24,6 @@ from inference.errors import CompileError
 from inference.onnx_output import OnnxOutput
 
 _CALIBRATED = (calibration.CalibratedClassifierCV,)
-_HELD_AT_ONCE: Final = 1 << 22  # numbers that one run may hold for its comparisons, 32 MB
 
 
 def composed_graph(estimator: Any, features: int, tail: Tail | None = None) -> ConvertedGraph:
@@ -108,6 +108,9 @@ def _polynomial(assembly: Assembly, step: PolynomialFeatures, source: str) -> st
 
 def _probabilities(assembly: Assembly, estimator: Any, source: str, width: int) -> str:
     """Return the probability [N, K] of each class."""
+    while type(estimator) is ensemble.StackingClassifier:
+        source, width = _stacked(assembly, estimator, source, width)
+        estimator = estimator.final_estimator_
     if type(estimator) in _CALIBRATED:
         members = estimator.calibrated_classifiers_
         return assembly.mean([_calibrated(assembly, member, source, width) for member in members])
@@ -174,13 +177,32 @@ def _scores(assembly: Assembly, estimator: Any, source: str, width: int) -> str:
     raise CompileError(type(estimator).__name__, "its decision function has no compiled form")
 
 
+def _stacked(assembly: Assembly, estimator: Any, source: str, width: int) -> tuple[str, int]:
+    """Return the answers that the final estimator of a stack takes, and how many they are."""
+    parts, made = [], 0
+    for member, method in zip(estimator.estimators_, estimator.stack_method_, strict=True):
+        classes = len(estimator.classes_)
+        if method == "decision_function":
+            parts.append(_scores(assembly, member, source, width))
+        elif method == "predict_proba":
+            answer = _probabilities(assembly, member, source, width)
+            parts.append(assembly.columns(answer, [1]) if classes == 2 else answer)
+        else:
+            raise CompileError("StackingClassifier", f"stack_method='{method}' has no compiled form")
+        made += 1 if classes == 2 else classes
+    if estimator.passthrough:
+        parts.append(source)
+        made += width
+    return (assembly.node("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]), made
+
+
 def _calibrated(assembly: Assembly, member: Any, source: str, width: int) -> str:
     scores, classes = _scores(assembly, member.estimator, source, width), len(member.classes)
     if len(member.estimator.classes_) != classes:
         raise CompileError("CalibratedClassifierCV", "one of its estimators has not seen every class")
     if member.method not in {"sigmoid", "isotonic"}:
         raise CompileError("CalibratedClassifierCV", f"method='{member.method}' has no compiled form")
-    calibrate = _sigmoid if member.method == "sigmoid" else _isotonic
+    calibrate = sigmoid if member.method == "sigmoid" else isotonic
     if classes == 2:
         return assembly.two(calibrate(assembly, member.calibrators[0], scores))
     parts = [
@@ -192,31 +214,6 @@ def _calibrated(assembly: Assembly, member: Any, source: str, width: int) -> str
     none = assembly.node("Equal", total, assembly.constant(0.0))  # then all classes are as probable
     shares = assembly.node("Div", each, assembly.node("Where", none, assembly.constant(1.0), total))
     return assembly.node("Where", none, assembly.constant(1.0 / classes), shares)
-
-
-def _sigmoid(assembly: Assembly, calibrator: Any, score: str) -> str:
-    scaled = assembly.node("Mul", score, assembly.constant(-float(calibrator.a_)))
-    return assembly.node("Sigmoid", assembly.node("Sub", scaled, assembly.constant(float(calibrator.b_))))
-
-
-def _isotonic(assembly: Assembly, calibrator: Any, score: str) -> str:
-    """Return the linear interpolation between the calibration's points, flat beyond the outer ones."""
-    points = np.asarray(calibrator.X_thresholds_, dtype=np.float64)
-    values = np.asarray(calibrator.y_thresholds_, dtype=np.float64)
-    if len(points) == 1:
-        return assembly.node(
-            "Add", assembly.node("Mul", score, assembly.constant(0.0)), assembly.constant(values[0])
-        )
-    assembly.limit_rows(_HELD_AT_ONCE // len(points))
-    score = assembly.node("Max", score, assembly.constant(float(calibrator.X_min_)))
-    score = assembly.node("Min", score, assembly.constant(float(calibrator.X_max_)))
-    below = assembly.node("Less", assembly.constant(points[np.newaxis, :-1]), score)
-    above = assembly.node("ReduceSum", assembly.as_integer(below), assembly.constant(np.array([1])), keepdims=1)
-    place = assembly.node("Max", assembly.node("Sub", above, assembly.constant(1)), assembly.constant(0))
-    left = assembly.node("Gather", assembly.constant(points), place)
-    base = assembly.node("Gather", assembly.constant(values), place)
-    slope = assembly.node("Gather", assembly.constant(np.diff(values) / np.diff(points)), place)
-    return assembly.node("Add", assembly.node("Mul", slope, assembly.node("Sub", score, left)), base)
 
 
 def _tree_answer(assembly: Assembly, estimator: Any, source: str) -> tuple[str, OnnxOutput]:
