@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cli.context import Context
     from cli.demo_traffic import Answered
     from training.config import TrainingConfig
-    from training.train import TrainedVersion
+    from training.trained_version import TrainedVersion
 
 _CONFIG = Path(__file__).resolve().parent.parent / "training" / "configs" / "employment.yaml"
 _WEIGHT = 0.2

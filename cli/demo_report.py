@@ -11,7 +11,7 @@ from cli.output import results, table
 
 if TYPE_CHECKING:
     from cli.demo_traffic import Answered
-    from training.train import TrainedVersion
+    from training.trained_version import TrainedVersion
 
 
 def print_versions(versions: list[TrainedVersion]) -> None:

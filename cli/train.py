@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.failures import UsageError
 from cli.output import console, emit_json, results, table
+from training.mitigation import Constraint, Method
 
 if TYPE_CHECKING:
     from training.config import TrainingConfig
-    from training.train import Progress, TrainedVersion
+    from training.job import Progress
+    from training.trained_version import TrainedVersion
 
 
 def register(root: typer.Typer) -> None:
@@ -35,10 +37,26 @@ def train(
         str | None, typer.Option(metavar="V", help="The label that is good for the person; asked of --data.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model; the file's name unless given.")] = None,
+    mitigate: Annotated[
+        Method | None,
+        typer.Option(metavar="METHOD", help=f"Make a mitigated version beside each: {', '.join(Method)}."),
+    ] = None,
+    attribute: Annotated[
+        str | None,
+        typer.Option(metavar="A", help="The protected attribute to mitigate for; asked where there are several."),
+    ] = None,
+    constraint: Annotated[
+        Constraint | None,
+        typer.Option(metavar="WHAT", help=f"What is to be the same in every group: {', '.join(Constraint)}."),
+    ] = None,
+    protected_as_features: Annotated[
+        bool, typer.Option("--protected-as-features", help="Learn from the protected attributes of --data as well.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Train, measure and register one version per estimator; `fairmind models promote` is what promotes one."""
-    wanted = _configuration(config, data, target, protected, favourable, name)
+    mitigation = _mitigation(mitigate, attribute, constraint)
+    wanted = _configuration(config, data, target, protected, favourable, name, mitigation, protected_as_features)
     from cli.context import open_context
     from training.train import train as train_versions
 
@@ -69,6 +87,7 @@ def print_versions(versions: list[TrainedVersion]) -> None:
     """Print what was trained: quality, then gates, then what was assumed and what to do next."""
     from rich.markup import escape
 
+    from cli.mitigation import print_change
     from cli.models import print_gates
 
     names = list(dict.fromkeys(metric for version in versions for metric in version.metrics))
@@ -87,6 +106,9 @@ def print_versions(versions: list[TrainedVersion]) -> None:
             compared.add_row(escape(metric), *("-" if value is None else f"{value:.4f}" for value in values))
         results.print(compared)
     for version in versions:
+        if version.mitigation is not None:
+            print_change(version.mitigation)
+    for version in versions:
         if version.gates.results:
             results.print(f"\n{version.reference} ({version.estimator})", markup=False)
             print_gates([result.model_dump(mode="json") for result in version.gates.results])
@@ -100,6 +122,18 @@ def print_versions(versions: list[TrainedVersion]) -> None:
         results.print(f"next: fairmind models promote {allowed[0].reference}", markup=False)
 
 
+def _mitigation(
+    method: Method | None, attribute: str | None, constraint: Constraint | None
+) -> dict[str, str] | None:
+    """Return what the options say, to be checked with the configuration that they become a part of."""
+    if method is None:
+        if attribute or constraint:
+            raise UsageError("--attribute and --constraint go with --mitigate")
+        return None
+    given = {"method": method, "attribute": attribute, "constraint": constraint}
+    return {key: value for key, value in given.items() if value is not None}
+
+
 def _configuration(
     config: Path | None,
     data: Path | None,
@@ -107,21 +141,29 @@ def _configuration(
     protected: str | None,
     favourable: str | None,
     name: str | None,
+    mitigation: dict[str, str] | None,
+    protected_as_features: bool,
 ) -> TrainingConfig:
     if (config is None) == (data is None):
         raise UsageError("give either a configuration, or --data FILE and --target COL")
     from training.config import TrainingConfig
 
     if config is not None:
-        if target or protected or favourable:
-            raise UsageError("--target, --protected and --favourable go with --data; a configuration has its own")
+        if target or protected or favourable or protected_as_features:
+            options = "--target, --protected, --protected-as-features and --favourable"
+            raise UsageError(f"{options} go with --data; a configuration has its own")
         read = TrainingConfig.from_yaml(config)
-        return (
-            read
-            if name is None
-            else TrainingConfig.parse({**read.model_dump(by_alias=True), "name": name}, where="--name")
-        )
-    if data is None or target is None:
+    elif data is None or target is None:
         raise UsageError("--data needs --target, the column to predict")
-    attributes = [column.strip() for column in (protected or "").split(",") if column.strip()]
-    return TrainingConfig.for_table(data, target, attributes, name, favourable)
+    else:
+        attributes = [column.strip() for column in (protected or "").split(",") if column.strip()]
+        read = TrainingConfig.for_table(data, target, attributes, name, favourable)
+    changes: dict[str, dict[str, Any]] = {
+        "--name": {"name": name} if name and config else {},
+        "--protected-as-features": {"protected_as_features": True} if protected_as_features else {},
+        "--mitigate": {"mitigation": mitigation} if mitigation else {},
+    }
+    for option, change in changes.items():
+        if change:
+            read = TrainingConfig.parse({**read.model_dump(by_alias=True), **change}, where=option)
+    return read

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 from sources.file import FileSource
 from sources.source import Source
 from training.errors import ConfigError
+from training.mitigation import Mitigation
 from training.policy import Gates
 
 Label = bool | int | float | str
@@ -77,6 +78,8 @@ class TrainingConfig(_Value):
     estimators: dict[str, EstimatorConfig] = Field(default_factory=dict)
     """Name to estimator; empty means logistic regression and gradient boosting (for numbers: linear regression)."""
     gates: Gates = Gates()
+    mitigation: Mitigation | None = None
+    """A mitigation, whose version stands beside the unmitigated one; needs `favourable`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -94,7 +97,19 @@ class TrainingConfig(_Value):
         unmeasured = sorted({gate.attribute for gate in self.gates.bias} - set(self.protected))
         if unmeasured:
             raise ValueError(f"gates.bias names '{unmeasured[0]}', which is not among the protected attributes")
+        if self.mitigation is not None:
+            self._check_mitigation(self.mitigation)
         return self
+
+    def _check_mitigation(self, mitigation: Mitigation) -> None:
+        known = ", ".join(self.protected) or "none"
+        if mitigation.attribute is None and len(self.protected) != 1:
+            raise ValueError(f"the mitigation needs its protected attribute named; there are: {known}")
+        if mitigation.attribute is not None and mitigation.attribute not in self.protected:
+            wanted = f"the mitigation is for '{mitigation.attribute}'"
+            raise ValueError(f"{wanted}, which is not among the protected attributes; there are: {known}")
+        if self.favourable is None:
+            raise ValueError("a mitigation needs the favourable label named; it cannot be guessed")
 
     @classmethod
     def from_yaml(cls, path: Path) -> Self:

@@ -3,6 +3,7 @@
 TrainingError
 ├── ConfigError          the configuration says something that cannot be; names the key
 ├── DataError            the table cannot be learned from as configured
+├── MitigationError      the data or the model does not allow the mitigation; names the attribute and the group
 ├── EstimatorError       the estimator refuses its parameters or the data
 ├── ThresholdError       a threshold is not one of 0, 0.001, ... 1
 ├── DecisionError        no version with another threshold can be made of this one; says what to do instead
@@ -31,6 +32,14 @@ class DataError(TrainingError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"the data cannot be used: {reason}")
+
+
+class MitigationError(TrainingError):
+    """The data or the model does not allow the mitigation for `attribute`."""
+
+    def __init__(self, attribute: str, reason: str) -> None:
+        self.attribute, self.reason = attribute, reason
+        super().__init__(f"no mitigation for '{attribute}': {reason}")
 
 
 class EstimatorError(TrainingError):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
@@ -125,17 +126,36 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def fit(name: str, pipeline: Pipeline, table: pd.DataFrame, labels: NDArray[Any]) -> list[str]:
-    """Fit the pipeline; return a note where the solver stopped before it was done.
+def fit(
+    name: str,
+    pipeline: Pipeline,
+    table: pd.DataFrame,
+    labels: NDArray[Any],
+    weights: NDArray[np.float64] | None = None,
+) -> list[str]:
+    """Fit the pipeline, on rows of the given weights; return a note where the solver stopped before it was done.
 
     Raises:
         EstimatorError: scikit-learn refuses a parameter's value.
     """
-    notes = []
+    weighted = {} if weights is None else {f"{pipeline.steps[-1][0]}__sample_weight": weights}
+    with noted_convergence(name) as notes:
+        pipeline.fit(table, labels, **weighted)
+    return notes
+
+
+@contextmanager
+def noted_convergence(name: str) -> Iterator[list[str]]:
+    """Fit in the body: the notes are complete once it is done, and say where a solver stopped before it was.
+
+    Raises:
+        EstimatorError: scikit-learn refuses a parameter's value.
+    """
+    notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            pipeline.fit(table, labels)
+            yield notes
         except (ValueError, TypeError) as error:
             # scikit-learn's first line names the parameter and what it may be; later ones may quote data.
             raise EstimatorError(name, str(error).splitlines()[0]) from error
@@ -144,4 +164,3 @@ def fit(name: str, pipeline: Pipeline, table: pd.DataFrame, labels: NDArray[Any]
             notes.append(f"estimator '{name}' stopped before it converged; give it more iterations (max_iter)")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return notes

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 # MLflow's limit for the text of a parameter or a run's tag; longer ones are cut, they are in the config artifact.
 _LONGEST = 5_000
+# Its limits for the name of a metric, and for the metrics of one call.
+_LONGEST_METRIC = 250
+_MOST_METRICS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +100,17 @@ class Run:
             self.client.log_batch(self.run_id, params=entities)
 
     def log_metrics(self, numbers: Mapping[str, float]) -> None:
-        """Log numbers, at step 0; letters that MLflow refuses in a name become an underscore."""
+        """Log numbers, at step 0, however many; see `metric_names` for what they are called."""
         from mlflow.entities import Metric
         from mlflow.utils.time import get_current_time_millis
 
-        now = get_current_time_millis()
-        entities = [Metric(metric_name(name), float(value), now, 0) for name, value in numbers.items()]
+        now, values = get_current_time_millis(), list(numbers.values())
+        entities = [
+            Metric(name, float(value), now, 0) for name, value in zip(metric_names(numbers), values, strict=True)
+        ]
         with vendor_calls(self.address):
-            self.client.log_batch(self.run_id, metrics=entities)
+            for start in range(0, len(entities), _MOST_METRICS):
+                self.client.log_batch(self.run_id, metrics=entities[start : start + _MOST_METRICS])
 
     def log_text(self, text: str, name: str) -> None:
         """Log a text as the artifact `name`."""
@@ -137,6 +144,19 @@ class Run:
             self.client.set_terminated(self.run_id, status)
 
 
-def metric_name(name: str) -> str:
-    """Return the name with an underscore for every letter that MLflow refuses in the name of a metric."""
-    return "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in name)
+def metric_names(names: Iterable[str]) -> list[str]:
+    """Return the names under which MLflow takes metrics.
+
+    Letters that it refuses become an underscore, what is too long is cut, and of names that would be the same after
+    that ("<25" and ">25" are groups of an age) the later ones are numbered.
+    """
+    made: dict[str, None] = {}
+    for name in names:
+        allowed = "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in name)
+        # To MLflow a name is a path: "a//b" and "../a" are refused.
+        allowed = allowed if posixpath.normpath(allowed) == allowed else allowed.replace("/", "_")
+        chosen, place = allowed[:_LONGEST_METRIC], 2
+        while chosen in made:
+            chosen, place = f"{allowed[: _LONGEST_METRIC - 6]}_{place}", place + 1
+        made[chosen] = None
+    return list(made)

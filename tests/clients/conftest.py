@@ -6,7 +6,6 @@ folder here is a project of uv's with a script, which gets what to do as JSON an
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -18,12 +17,12 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
-from uv import find_uv_bin
 
 from cli.children import answers, free_port, running, wait_until
+from tests import environments
 from tests.clients.page import THE_MODEL, snippets
 
-ROOT = Path(__file__).resolve().parents[2]
+CLIENTS = Path(__file__).resolve().parent
 FAIRMIND = Path(sys.executable).with_name("fairmind")
 MODEL = "plans"
 COLUMNS = {"age": "FP64", "income": "FP64", "member": "BOOL", "city": "BYTES"}
@@ -80,35 +79,13 @@ Drive = Callable[..., Any]
 def drive(server: Server) -> Drive:
     """Runs a client's script in its own environment and returns what it printed."""
 
-    def run(client: str, **asked: Any) -> Any:
-        python = python_of(client)
-        told = {"http": server.http, "grpc": server.grpc, "model": MODEL, "columns": COLUMNS} | asked
-        done = subprocess.run(
-            [python, str(ROOT / "tests" / "clients" / client / "drive.py")],
-            input=json.dumps(told),
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3_000:]
-        return json.loads(done.stdout.splitlines()[-1])
+    def run(client: str, **more: Any) -> Any:
+        told = {"http": server.http, "grpc": server.grpc, "model": MODEL, "columns": COLUMNS} | more
+        return environments.asked(CLIENTS / client, told)
 
     return run
 
 
 def python_of(client: str | None) -> Path:
-    """Return the Python of a client's environment, made as its lock says; nothing is done where it is there.
-
-    What has no environment of its own is the product's own, BentoML's clients among it.
-    """
-    project = ROOT / "tests" / "clients" / (client or "")
-    if not (project / "uv.lock").exists():
-        return Path(sys.executable)
-    place = ROOT / "build" / "clients" / project.name
-    subprocess.run(
-        [find_uv_bin(), "sync", "--frozen", "--quiet", "--project", str(project), "--python", sys.executable],
-        env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(place)},
-        check=True,
-    )
-    return place / "bin" / "python"
+    """Return the Python of a client's environment; for all others, as BentoML's, the product's own."""
+    return environments.python_of(CLIENTS / (client or ""))

@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 
 from cli.failures import UsageError
 from cli.train import register
-from training.errors import ConfigError
+from tests.fakes.biased import biased_people
+from training.errors import ConfigError, MitigationError
 from training.store import TrackingStore
 
 
@@ -83,3 +84,62 @@ def test_what_does_not_fit_together_is_refused(
 
     assert isinstance(done.exception, error)
     assert reason in str(done.exception)
+
+
+def test_a_mitigation_is_printed_as_before_and_after_with_what_was_paid(run: Any, tmp_path: Path) -> None:
+    biased_people(900).to_csv(tmp_path / "people.csv", index=False)
+    table = [
+        "--data",
+        "people.csv",
+        "--target",
+        "y",
+        "--protected",
+        "sex",
+        "--favourable",
+        "yes",
+        "--name",
+        "evened",
+    ]
+    done = run(*table, "--mitigate", "threshold", "--protected-as-features")
+
+    assert done.exit_code == 0, done.output
+    for word in (
+        "evened/2 is evened/1 mitigated for sex by threshold",
+        "selection_rate of 'f'",
+        "roc_auc",
+        "change",
+    ):
+        assert word in done.stdout
+    answer = json.loads(run(*table, "--mitigate", "reweighing", "--json").stdout)["versions"]
+    assert [version["mitigation"] and version["mitigation"]["method"] for version in answer] == [
+        None,
+        "reweighing",
+        None,
+        "reweighing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "reason"),
+    [
+        (["--attribute", "sex"], UsageError, "go with --mitigate"),
+        (["--constraint", "equalized_odds"], UsageError, "go with --mitigate"),
+        (["--mitigate", "threshold"], ConfigError, "a mitigation needs the favourable label named"),
+        (["--mitigate", "threshold", "--attribute", "z"], ConfigError, "for 'z', which is not among the protected"),
+        (["--mitigate", "threshold", "--favourable", "yes"], MitigationError, "--protected-as-features"),
+    ],
+)
+def test_a_mitigation_that_cannot_be_is_refused(
+    run: Any, people_csv: Path, options: list[str], error: type[Exception], reason: str
+) -> None:
+    done = run("--data", str(people_csv), "--target", "y", "--protected", "sex", *options)
+
+    assert isinstance(done.exception, error)
+    assert reason in str(done.exception)
+
+
+def test_a_method_that_does_not_exist_is_wrong_usage_and_the_others_are_named(run: Any, people_csv: Path) -> None:
+    done = run("--data", str(people_csv), "--target", "y", "--mitigate", "wishing")
+
+    assert done.exit_code == 2
+    assert "reweighing" in done.output

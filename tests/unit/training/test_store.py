@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from training.errors import TrackingError
-from training.store import TrackingStore, metric_name
+from training.store import TrackingStore, metric_names
 from training.vendor import mlflow_client, without_password
 
 
@@ -94,5 +94,26 @@ def test_a_password_is_taken_out_of_an_address(address: str, shown: str) -> None
     assert without_password(address) == shown
 
 
-def test_a_metric_may_be_named_after_any_column() -> None:
-    assert metric_name("größe (cm)@50%.gap") == "größe _cm__50_.gap"
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["größe (cm)@50%.gap"], ["größe _cm__50_.gap"]),
+        (
+            ["age.group.<25", "age.group.>25", "age.group._25_2"],
+            ["age.group._25", "age.group._25_2", "age.group._25_2_2"],
+        ),
+        (["../a//b", "a/b"], [".._a__b", "a/b"]),
+        (["x" * 400, "x" * 300], ["x" * 250, "x" * 244 + "_2"]),
+    ],
+)
+def test_a_metric_may_be_named_after_any_column_and_any_group(names: list[str], shown: list[str]) -> None:
+    assert metric_names(names) == shown
+
+
+def test_a_run_keeps_more_metrics_than_mlflow_takes_at_once_each_under_a_name(
+    store: TrackingStore, client: Any
+) -> None:
+    numbers = {f"a.group.{'<' if place % 2 else '>'}{place // 2}/": float(place) for place in range(1_200)}
+    with store.run("many", params={}, tags={}) as run:
+        run.log_metrics(numbers)
+    assert sorted(client.get_run(run.run_id).data.metrics.values()) == sorted(numbers.values())

@@ -24,7 +24,8 @@ from training.errors import DataError, EstimatorError, NotServableError
 from training.estimators import CLASSIFIERS
 from training.provenance import code_commit, git_commit
 from training.store import TrackingStore
-from training.train import TrainedVersion, train
+from training.train import train
+from training.trained_version import TrainedVersion
 from training.vendor import mlflow_client
 
 QUICK = {
