@@ -124,19 +124,12 @@ def sections_of(page: Mapping[str, Any]) -> list[Section]:
 
 
 def renewed(sections: Sequence[Section], news: Sequence[Section], when: str) -> list[Section]:
-    """Return sections with those of the same title replaced, which say that they are of a later run.
-
-    Raises:
-        ValueError: There is none of that title.
-    """
+    """Return sections with those of the same title replaced and new ones behind them, which say they are later."""
     later = {
         section.title: replace(section, notes=[*section.notes, f"Measured in a later run, on {when}."])
         for section in news
     }
-    unknown = sorted(later.keys() - {section.title for section in sections})
-    if unknown:
-        raise ValueError(f"the page has no section '{unknown[0]}'")
-    return [later.get(section.title, section) for section in sections]
+    return [*(later.pop(section.title, section) for section in sections), *later.values()]
 
 
 def _findings_table(findings: Sequence[Finding]) -> str:
