@@ -90,7 +90,7 @@ class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carrie
         door.accompany(GrpcServer(door, worker, admission, host=host))
         if settings.serving.spans:
             return traced(door)  # spans are made around ASGI applications: nothing may go past it
-        HotProtocol.install(door)
+        HotProtocol.install(door, idle_seconds=settings.serving.keep_alive_seconds)
         return door
 
 

@@ -102,9 +102,11 @@ class HotProtocol(HttpToolsProtocol):
 
     door: ClassVar[Door]
     heads: ClassVar[KnownHeads] = KnownHeads()
+    idle_seconds: ClassVar[float]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.timeout_keep_alive = self.idle_seconds  # type: ignore[assignment]  # any number will do, BentoML gives none
         self._answering: asyncio.Task[None] | None = None
         self._between_requests = True
         self._held = b""
@@ -112,9 +114,12 @@ class HotProtocol(HttpToolsProtocol):
         self._idle_since = 0.0
 
     @classmethod
-    def install(cls, door: Door) -> None:
-        """Have uvicorn make its connections of this class, for `door`; BentoML has no setting for it."""
-        made = type(cls.__name__, (cls,), {"door": door})
+    def install(cls, door: Door, *, idle_seconds: float) -> None:
+        """Have uvicorn make its connections of this class, for `door`; BentoML has no setting for it.
+
+        A connection that was idle for `idle_seconds` is closed.
+        """
+        made = type(cls.__name__, (cls,), {"door": door, "idle_seconds": idle_seconds})
         uvicorn.protocols.http.auto.AutoHTTPProtocol = made
 
     def data_received(self, data: bytes) -> None:

@@ -285,10 +285,8 @@ def site(service: Any, credit: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
             door = Door(nothing, worker, forwarding.Companion(), service.admission())
             monkeypatch.setattr(uvicorn.protocols.http.auto, "AutoHTTPProtocol", HotProtocol)
-            HotProtocol.install(door)
-            config = uvicorn.Config(
-                door, host="127.0.0.1", port=0, lifespan="off", log_config=None, timeout_keep_alive=1, ws="none"
-            )
+            HotProtocol.install(door, idle_seconds=1)
+            config = uvicorn.Config(door, host="127.0.0.1", port=0, lifespan="off", log_config=None, ws="none")
             server = uvicorn.Server(config)
             serving = asyncio.create_task(server._serve())
             while not server.started:

@@ -23,7 +23,7 @@ def test_uvicorn_makes_its_connections_of_the_class_that_is_installed() -> None:
     config = uvicorn.Config(nothing, log_config=None)
     before = uvicorn.protocols.http.auto.AutoHTTPProtocol
     try:
-        HotProtocol.install(None)  # type: ignore[arg-type]
+        HotProtocol.install(None, idle_seconds=5)  # type: ignore[arg-type]
         config.load()
         assert issubclass(config.http_protocol_class, HotProtocol)
     finally:

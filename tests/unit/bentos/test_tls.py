@@ -75,7 +75,7 @@ def serve(service: Any, credit: Any, restored: None) -> Callable[[ServingSetting
 
         async def with_worker(_client: httpx.AsyncClient, worker: Worker) -> None:
             door = Door(_nothing, worker, forwarding.Companion(), service.admission())
-            HotProtocol.install(door)
+            HotProtocol.install(door, idle_seconds=5)
             take_connections_in_bulk(asyncio.get_running_loop())
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 port = listener.getsockname()[1]
