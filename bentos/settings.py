@@ -59,8 +59,8 @@ class ServingSettings(BaseSettings):
     """A request not answered by then is given up with 504."""
 
     keep_alive_seconds: float = Field(default=75.0, gt=0)
-    """How long a connection may be idle before it is closed. Longer than proxies keep theirs, mostly 60 seconds: one
-    that sends a request at the moment its connection is closed gets no answer."""
+    """How long a connection may be idle before it is closed. Longer than proxies keep theirs, mostly 60 seconds:
+    who sends a request at the moment its connection is closed gets no answer."""
 
     max_in_flight: int = Field(default=128, ge=1)
     """Requests that one worker answers at the same time; one more is refused with 503 before its body is read."""
