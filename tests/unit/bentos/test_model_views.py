@@ -43,6 +43,7 @@ def test_a_version_tells_where_it_comes_from_and_what_its_gates_said(registry: F
                 "required": False,
                 "gating": True,
                 "message": "",
+                "test_id": None,
             }
         ],
         "tags": {"fairmind.digest": digest_folder(credit.folder)},

@@ -90,7 +90,7 @@ def test_raw_tensors_are_answered_and_logged_as_json_ones_are(service: Any, cred
     raw, json = (decode(line).rows for line in lines)
     assert raw is not None
     assert json is not None
-    assert raw.features["features"] == json.features["features"] == {name: v.tolist() for name, v in inputs.items()}
+    assert raw.features[4] == json.features[4] == {name: v.tolist() for name, v in inputs.items()}
     assert len(raw.predictions) == len(json.predictions) == rows
 
 
