@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from assessment import store
 from assessment.errors import NoReportError
@@ -16,12 +16,12 @@ from assessment.result import BiasTestResult
 from assessment.stored import BiasTestState, StoredTest
 from bentos.bias_test_service import BiasTestService
 from bentos.companion import Companion
+from bentos.paging import Limit, Offset
 from bentos.rollout_routes import Actor
 from fairness.gate import Verdict
 from tracking.record import BiasTestType
 
 _PATH = "/api/v1/bias-tests"
-_MOST_LISTED = 500
 
 Responses = dict[int | str, dict[str, Any]]
 _ASKED: Responses = {
@@ -41,8 +41,8 @@ class Wanted(BaseModel):
     verdict: Verdict | None = None
     test_type: BiasTestType | None = None
     since: AwareDatetime | None = None
-    limit: int = Field(default=50, ge=1, le=_MOST_LISTED)
-    offset: int = Field(default=0, ge=0)
+    limit: Limit = 50
+    offset: Offset = 0
 
 
 def bias_test_routes(companion: Companion, service: BiasTestService) -> APIRouter:

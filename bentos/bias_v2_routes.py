@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body
 
 from assessment import store
 from assessment.data_sets import DataSet
@@ -19,6 +19,7 @@ from bentos.bias_test_bodies import parsed
 from bentos.bias_test_service import BiasTestService
 from bentos.companion import Companion
 from bentos.data_set_routes import UPLOAD, new_data_set_id
+from bentos.paging import Limit, Offset
 from bentos.rollout_routes import Actor
 from bentos.uploads import Uploaded
 from tracking.record import BiasTestType
@@ -29,8 +30,6 @@ _PREVIEW: Final = 10
 _RECENT: Final = 10
 _RISKS: Final = ("low", "medium", "high", "critical")
 
-Limit = Annotated[int, Query(ge=1, le=500)]
-Offset = Annotated[int, Query(ge=0)]
 Json = Annotated[dict[str, Any], Body()]
 
 

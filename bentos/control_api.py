@@ -92,10 +92,10 @@ class _Api(FastAPI):
         if self.openapi_schema is not None:
             return self.openapi_schema
         document = super().openapi()
-        for operations in document["paths"].values():
+        for path, operations in document["paths"].items():
             for operation in operations.values():
                 operation["responses"].pop("422", None)  # FastAPI's own shape, which is not ours
-                operation["responses"] |= refusals("Error")
+                operation["responses"] |= refusals("FairMindError" if path.startswith(FAIRMIND) else "Error")
         document["paths"] |= protocol_paths()
         tell_of_keys(document["paths"])
         schemas = document["components"]["schemas"]

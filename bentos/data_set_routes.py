@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from assessment.data_sets import DataSets
+from bentos.paging import Limit, Offset
 from bentos.rollout_routes import Actor
 from bentos.uploads import Uploaded
 from monitoring.identifiers import new_request_id
@@ -48,9 +49,7 @@ def data_set_routes(data_sets: DataSets) -> APIRouter:
         return kept.to_dict()
 
     @router.get("")
-    def list_data_sets(
-        limit: Annotated[int, Query(ge=1, le=500)] = 50, offset: Annotated[int, Query(ge=0)] = 0
-    ) -> dict[str, Any]:
+    def list_data_sets(limit: Limit = 50, offset: Offset = 0) -> dict[str, Any]:
         """Return data sets, newest first, without their rows."""
         found, total = data_sets.listed(limit=limit, offset=offset)
         return {

@@ -41,12 +41,11 @@ def protocol_schemas() -> dict[str, Any]:
     _, made = models_json_schema(
         [(Instance, "validation"), (PredictAnswer, "serialization")], ref_template="#/components/schemas/{model}"
     )
+    error = _object({"code": _STRING, "message": _STRING, "request_id": _STRING}, **_NOTHING_BUT)
     return {
         **made["$defs"],
-        "Error": _object(
-            {"error": _object({"code": _STRING, "message": _STRING, "request_id": _STRING}, **_NOTHING_BUT)},
-            **_NOTHING_BUT,
-        ),
+        "Error": _object({"error": error}, **_NOTHING_BUT),
+        "FairMindError": _object({"error": error, "detail": _STRING}, **_NOTHING_BUT),
         "ProtocolError": _object({"error": _STRING}, **_NOTHING_BUT),
         "MlflowError": _object({"error_code": _STRING, "message": _STRING}, **_NOTHING_BUT),
         "Tensor": _object(

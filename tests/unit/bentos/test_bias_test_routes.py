@@ -285,3 +285,12 @@ def test_a_task_on_a_data_set_tells_how_far_it_is(api: Api, companion: Companion
     assert told == [0.95]
     done = api("GET", f"{TESTS}/{task}").json()
     assert (done["state"], done["rows"], done["metadata"]["dataset_fingerprint"][:7]) == ("done", 400, "sha256:")
+
+
+@pytest.mark.parametrize("path", [TESTS, "/api/v1/datasets", "/api/v1/bias-v2/history", "/api/v1/bias-v2/datasets"])
+@pytest.mark.parametrize("asked", ["limit=501", "offset=-1", f"offset={2**63}"])
+def test_lists_are_asked_for_in_pieces_that_a_database_can_count(api: Api, path: str, asked: str) -> None:
+    answer = api("GET", f"{path}?{asked}")
+    assert answer.status_code == 422
+    assert asked.split("=", maxsplit=1)[0] in answer.json()["error"]["message"]
+    assert api("GET", f"{path}?offset={2**63 - 1}").status_code == 200
