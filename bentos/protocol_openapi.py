@@ -45,7 +45,7 @@ def protocol_schemas() -> dict[str, Any]:
     return {
         **made["$defs"],
         "Error": _object({"error": error}, **_NOTHING_BUT),
-        "FairMindError": _object({"error": error, "detail": _STRING}, **_NOTHING_BUT),
+        "FairMindError": _object({"error": error}, optional={"detail": _STRING}, **_NOTHING_BUT),
         "ProtocolError": _object({"error": _STRING}, **_NOTHING_BUT),
         "MlflowError": _object({"error_code": _STRING, "message": _STRING}, **_NOTHING_BUT),
         "Tensor": _object(
