@@ -22,7 +22,8 @@ UPLOAD: Final[dict[str, Any]] = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": _FILE, "name": {"type": "string"}},
+                    # Without a type: a field of a form is text, whatever it was before it was sent.
+                    "properties": {"file": _FILE, "name": {"description": "What to call the data set."}},
                 }
             },
             "text/csv": {"schema": {"type": "string"}},
