@@ -162,6 +162,8 @@ class HotProtocol(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         """End a connection that has been idle for too long."""
+        if self.transport.is_closing():  # or gone: uvicorn leaves the timer of one that its client broke
+            return
         left = self._idle_since + self.timeout_keep_alive - self.loop.time()
         if self._answering is not None or left > 0 or self._has_unread():
             # One timer per connection looks now and then, instead of one being set and cancelled per request.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 import time
 from typing import Any
 
@@ -52,6 +53,25 @@ def test_a_request_that_came_while_the_loop_was_busy_is_answered_before_its_conn
             theirs.send(b"!")
             assert (await read_answer(reader))[0] == 200
         writer.close()
+
+    site(scenario, uvloop.run)
+
+
+def test_a_connection_that_its_client_broke_is_not_looked_at_when_its_time_is_up(site: Any, credit: Any) -> None:
+    whole = request({"instances": credit.instances(1)})
+
+    async def scenario(site: Site) -> None:
+        problems: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, problem: problems.append(problem))
+        reader, writer = await site.connect()
+        writer.write(whole)
+        assert (await read_answer(reader))[0] == 200
+        # Linger for no time: the server hears of an error, not of an end.
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+        await asyncio.sleep(1.3)
+        assert problems == []
+        assert site.server.server_state.connections == set()
 
     site(scenario, uvloop.run)
 
