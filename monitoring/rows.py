@@ -63,17 +63,20 @@ def _plain(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _each(values: list[Any] | None, rows: int) -> Iterable[Any]:
+def _each(values: Any, rows: int) -> list[Any]:
     """Return what each row has.
 
     Raises:
         ValueError: Not as many as there are rows.
     """
-    if values is None:
-        return repeat(None)
     if type(values) is not list or len(values) != rows:
         raise ValueError("a value for each row")
     return values
+
+
+def _each_if_any(values: list[Any] | None, rows: int) -> Iterable[Any]:
+    """Return what each row has, None where no row has such a value."""
+    return repeat(None) if values is None else _each(values, rows)
 
 
 def _prediction_rows(record: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -91,11 +94,11 @@ def _prediction_rows(record: dict[str, Any]) -> list[tuple[Any, ...]]:
             repeat(record["epoch"]),
             repeat(record["rollout_id"]),
             repeat(record["protocol"]),
-            _each(record["unit_hashes"], rows),
-            _each(record["cohorts"], rows),
-            _each(record["caller_ids"], rows),
+            _each_if_any(record["unit_hashes"], rows),
+            _each_if_any(record["cohorts"], rows),
+            _each_if_any(record["caller_ids"], rows),
             _each(record["predictions"], rows),
-            _each(record["scores"], rows),
+            _each_if_any(record["scores"], rows),
             repeat(record["latency_us"]),
             strict=False,  # what repeats has no end
         )

@@ -74,6 +74,8 @@ REFUSED: dict[str, dict[str, Any]] = {
     "no model": {"model": None},
     "a number beyond 64 bits": {"latency_us": 2**63},
     "no predictions at those places": {"predictions": []},
+    "no predictions at all": {"predictions": None},
+    "more predictions than places": {"predictions": [1, 0]},
     "a group beyond 64 bits": {"protected": [{"sex": 2**63}]},
     "a time that is none": {"served_at": 1e300},
 }
