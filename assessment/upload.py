@@ -18,6 +18,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LONGEST_FILENAME: Final = 200
 _SUFFIXES: Final = frozenset({".parquet", ".pq"})
 _MAGIC: Final = b"PAR1"
+_FEWEST_COLUMNS: Final = 2
+"""Files of many kinds can be read as a table of one column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ class Upload:
         finally:
             incoming.unlink(missing_ok=True)
         _check_rows(len(frame), most_rows)
+        if frame.shape[1] < _FEWEST_COLUMNS:
+            raise DataSetFormatError(
+                "it has one column; a test needs an attribute and a label or prediction at least"
+            )
         return frame
 
 

@@ -100,6 +100,7 @@ def test_rows_that_are_gone_are_said_to_be(data_sets: DataSets, tmp_path: Path) 
         (b"a,a\n1,2\n", "a.csv", "names the column 'a' twice"),
         (b"a,b\n1,2\n1,2,3\n", "a.csv", "different numbers of fields"),
         (b"\xff\xfe\x00", "a.csv", "not UTF-8"),
+        (b"%PDF-1.4\n1 0 obj\nendobj\n", "a.pdf", "it has one column"),
         (b"PAR1 is not all of it", "a.csv", "not a Parquet file"),
         (b"a,b\n1,2\n", "a.parquet", "not a Parquet file"),
     ],
