@@ -81,12 +81,13 @@ def is_running(pid: int) -> bool:
 def test_a_provider_that_never_answers_is_given_up_in_time_and_leaves_no_process(
     new_sender: NewSender, silent: str, record: Path, provider: str
 ) -> None:
+    before = family(os.getpid())  # other tests' processes may be there, and may end meanwhile
     sender = new_sender(provider, silent, request_seconds=600)
     began = time.monotonic()
     with pytest.raises(ProviderUnavailableError, match=r"no answer within 10 s"):
         sender.deliver(record, 10)
     assert time.monotonic() - began < 13
-    assert family(os.getpid()) == {os.getpid()}
+    assert family(os.getpid()) <= before
 
 
 @pytest.mark.parametrize("provider", ["mlflow", "wandb"])
