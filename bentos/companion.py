@@ -25,6 +25,7 @@ from bentos.promotions import follow
 from bentos.stores import open_control, open_home, open_log, open_preparer, open_registry, open_tracking
 from bentos.version_folders import Key, VersionFolders
 from database.home import Home
+from monitoring.exposition import StateMetrics
 from monitoring.metrics import ServingMetrics
 from monitoring.shipper import Shipper
 from registry.errors import RegistryError
@@ -73,6 +74,8 @@ class Companion:
             "keys": (self._publish_keys, _STATE_SECONDS),
         }
         """What is done over and over, each by a thread of its own, and the seconds between; `start` begins them."""
+        self.gauges: list[Callable[[StateMetrics], None]] = [self._set_gauges]
+        """What sets the gauges of a scrape, each those it knows of."""
         self.tracker = open_tracking(settings, self.home, metrics)
         self._threads: list[threading.Thread] = []
         self._lock: IO[str] | None = None
@@ -109,6 +112,20 @@ class Companion:
         # Without the lock another Companion ships, and this one does not know how far it is.
         oldest = None if self._lock is None else self._shipper.oldest_waiting()
         return 0.0 if oldest is None else max(0.0, time.time() - oldest)
+
+    def _set_gauges(self, state: StateMetrics) -> None:
+        for model, serving in serving_states(self.control).items():
+            weight = serving.weight_bp / 10_000
+            state.weight.labels(model, "champion").set(1 - weight)
+            state.info.labels(model, "champion", serving.champion.version).set(1)
+            if serving.challenger is not None:
+                state.weight.labels(model, "challenger").set(weight)
+                state.info.labels(model, "challenger", serving.challenger.version).set(1)
+        for reference in self.folders.problems():
+            model, _, version = reference.rpartition("/")
+            state.missing.labels(model, version).set(1)
+        state.lag.set(self.log_lag_seconds())
+        state.tracking.set(self.tracker.waiting())
 
     def _take_lock(self) -> None:
         self.home.run.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from database.engine import reading
 from database.row_insert import RowInsert
 from monitoring.predictions import SEGMENT_SUFFIX, UNLOCKED_SUFFIX
 from monitoring.rows import Line, Rows, decode
+from monitoring.sinks import Sink
 from monitoring.tables import FEATURE_BLOCK, PREDICTION, PROTECTED_ATTRIBUTE, SEGMENT
 
 _log = logging.getLogger(__name__)
@@ -41,12 +43,13 @@ class Shipper:
     """Ships the segments in `spool`; only one may be at work on a spool at a time (the caller holds a lock).
 
     A line that is no record, or one that the database will never take, is moved to `spool/quarantine/<segment>`
-    and shipping goes on. After a crash in that moment it may be there twice.
+    and shipping goes on. After a crash in that moment it may be there twice. `sinks` are told of every record in
+    the transaction that stores it.
     """
 
-    def __init__(self, spool: Path, engine: Engine) -> None:
+    def __init__(self, spool: Path, engine: Engine, sinks: Sequence[Sink] = ()) -> None:
         spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._spool, self._engine = spool, engine
+        self._spool, self._engine, self._sinks = spool, engine, tuple(sinks)
         self._insert_predictions = RowInsert(engine, PREDICTION)
         self._insert_features = RowInsert(engine, FEATURE_BLOCK)
         self._insert_protected = RowInsert(engine, PROTECTED_ATTRIBUTE)
@@ -172,6 +175,8 @@ class Shipper:
         self._insert_predictions(connection, [row for record in records for row in record.predictions])
         self._insert_features(connection, [record.features for record in records])
         self._insert_protected(connection, [row for record in records for row in record.protected])
+        for sink in self._sinks:
+            sink.shipped(connection, records)
 
     def _quarantine(self, name: str, lines: list[Line]) -> None:
         folder = self._spool / "quarantine"
