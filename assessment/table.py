@@ -35,7 +35,7 @@ def score(batches: Iterable[pd.DataFrame], served: Predictor, told: Callable[[in
             except SignatureMismatchError as error:
                 if error.row is None:
                     raise
-                raise SignatureMismatchError(error.reason, column=error.column, row=error.row + scored) from None
+                raise error.at_row(error.row + scored) from None
             predictions.append(served.predict(columns, rows).prediction)
             scored += rows
             if told is not None:

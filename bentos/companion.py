@@ -33,6 +33,7 @@ from registry.incoming import sweep
 from registry.model_cache import ModelCache
 from registry.registry import Registry
 from registry.wanted import WantedModels, parse_wanted
+from rollout.gauges import set_rollout_gauges
 from rollout.serving_state import ServingFile, write_file
 from rollout.serving_store import deployment_salt, serving_states
 from runners.compiled import CompiledCache
@@ -50,6 +51,7 @@ class Companion:
         self._aliases_moved = threading.Event()
         self.settings = settings
         self.metrics = metrics
+        metrics.logged("lost", 0)  # a counter that begins above 0 has risen by nothing, and nobody would be told
         self.home: Home = open_home(settings)
         self.control: Engine = open_control(settings, self.home)
         self.log: Engine = open_log(settings, self.home)
@@ -74,7 +76,7 @@ class Companion:
             "keys": (self._publish_keys, _STATE_SECONDS),
         }
         """What is done over and over, each by a thread of its own, and the seconds between; `start` begins them."""
-        self.gauges: list[Callable[[StateMetrics], None]] = [self._set_gauges]
+        self.gauges: list[Callable[[StateMetrics], None]] = [self._set_gauges, self._set_rollout_gauges]
         """What sets the gauges of a scrape, each those it knows of."""
         self.tracker = open_tracking(settings, self.home, metrics)
         self._threads: list[threading.Thread] = []
@@ -126,6 +128,11 @@ class Companion:
             state.missing.labels(model, version).set(1)
         state.lag.set(self.log_lag_seconds())
         state.tracking.set(self.tracker.waiting())
+        state.registry_up.set("registry" not in self.problems)
+        state.problems.set(len(self.problems.keys() & self.loops.keys()))
+
+    def _set_rollout_gauges(self, state: StateMetrics) -> None:
+        set_rollout_gauges(self.control, state, datetime.now(UTC))
 
     def _take_lock(self) -> None:
         self.home.run.mkdir(mode=0o700, parents=True, exist_ok=True)

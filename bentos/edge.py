@@ -33,7 +33,9 @@ from bentos.listening import take_connections_in_bulk
 from bentos.routes import HotRoutes
 from bentos.wire import App, ClientGoneError, Exchange, Headers, Receive, Scope, Send
 from bentos.worker import Worker
+from inference.errors import SignatureMismatchError
 from monitoring.identifiers import new_request_id
+from monitoring.metrics import IN_FLIGHT, IN_FLIGHT_LIMIT
 
 _log = logging.getLogger(__name__)
 _access_log = logging.getLogger("fairmind.access")
@@ -102,6 +104,8 @@ class FrontDoor:
             "/v1/": kserve_v1.KServeV1Routes(worker),
         }
         self._beside: list[Beside] = []
+        worker.metrics.watch(IN_FLIGHT, lambda: self._in_flight)
+        worker.metrics.watch(IN_FLIGHT_LIMIT, lambda: self._max_in_flight)
 
     def accompany(self, beside: Beside) -> None:
         """Have something else serve for as long as the worker does: it starts after it and stops before it."""
@@ -208,12 +212,14 @@ class FrontDoor:
         )
         await exchange.reply(*answer)
 
-    def note(self, error: Exception, named: str) -> tuple[int, str, str]:
+    def note(self, error: Exception, named: str, model: str) -> tuple[int, str, str]:
         """Return HTTP status, code and message of an error, and log one that somebody has to look after.
 
-        `named` is how the log names the request.
+        `named` is how the log names the request; `model` is what it asked for, "" where that is not known.
         """
         status, code, message = describe(error)
+        if isinstance(error, SignatureMismatchError):
+            self._worker.metrics.mismatched(model, error.kind)
         if status == 500:
             # A model's own message may hold a feature value: where it failed is logged, what it said is not.
             cause = error.__cause__ or error
@@ -226,7 +232,7 @@ class FrontDoor:
         return status, code, message
 
     def _refusal(self, error: Exception, exchange: Exchange) -> tuple[int, bytes, Headers]:
-        status, code, message = self.note(error, _named(exchange))
+        status, code, message = self.note(error, _named(exchange), exchange.model)
         if isinstance(error, AccessError):  # nobody has looked at the request yet
             exchange.protocol = _protocol(exchange.path)
         headers = extra_headers(error, status)

@@ -43,7 +43,7 @@ class Door(Protocol):
         """Give the place of one prediction request back."""
         ...
 
-    def note(self, error: Exception, named: str) -> tuple[int, str, str]:
+    def note(self, error: Exception, named: str, model: str) -> tuple[int, str, str]:
         """Return HTTP status, code and message of an error, and log one that somebody has to look after.
 
         `named` is how the log names the request.
@@ -163,7 +163,7 @@ class Calls:
         else:
             callers_id = call.callers_id()
             named = call.request_id if callers_id is None else f"{call.request_id} ({callers_id})"
-            status, code, message = self._door.note(error, named)
+            status, code, message = self._door.note(error, named, call.model)
         name = grpc_code(status, code)
         self._metrics.request(call.model, PROTOCOL, name)
         hints = _retry_hints(error, status) if name == _EXHAUSTED else ()

@@ -18,7 +18,7 @@ from bentos.errors import MalformedRequestError
 from bentos.grpc_messages import ModelInferResponse
 from bentos.oip_tensors import PROBABILITIES, found_outputs, parse_outputs
 from inference.encoded_tensors import raw_tensor
-from inference.errors import MalformedColumnsError, SignatureMismatchError
+from inference.errors import MalformedColumnsError, Mismatch, SignatureMismatchError
 from inference.served_model import Predictions
 from inference.signature import Signature
 from inference.tensors import Tensor, tensor_from_raw, with_base64_decoded
@@ -290,7 +290,8 @@ def _check_bounds(array: np.ndarray[Any, Any], dtype: np.dtype[Any], datatype: s
     bounds = np.iinfo(dtype)
     outside = (array < bounds.min) | (array > bounds.max)
     if outside.any():
-        raise SignatureMismatchError(f"does not fit {datatype}", column=name[:_MAX_TEXT], row=int(outside.argmax()))
+        reason, row = f"does not fit {datatype}", int(outside.argmax())
+        raise SignatureMismatchError(reason, kind=Mismatch.OUT_OF_RANGE, column=name[:_MAX_TEXT], row=row)
 
 
 def _text(value: bytes, row: int, label: str) -> str:

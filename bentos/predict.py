@@ -14,6 +14,7 @@ import orjson
 from bentos.dataplane import DataPlane, Features, Part, Request, Values
 from bentos.errors import MalformedRequestError
 from bentos.wire import Exchange
+from inference.chosen_rows import as_sent
 from inference.columns import columns_from_rows
 from inference.errors import SignatureMismatchError
 from inference.runtime import Columns
@@ -59,8 +60,7 @@ async def predict(plane: DataPlane, body: Any, exchange: Exchange) -> bytes:
         try:
             return columns_from_rows(rows, signature), rows
         except SignatureMismatchError as error:  # rows are counted as the client sent them
-            row = None if error.row is None else positions[error.row]
-            raise SignatureMismatchError(error.reason, column=error.column, row=row) from None
+            raise as_sent(error, positions) from None
 
     request = Request(
         id=exchange.request_id,

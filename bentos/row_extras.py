@@ -19,7 +19,7 @@ from bentos.errors import MalformedRequestError
 from bentos.served import Target
 from bentos.wire import Exchange
 from inference.arrays import Texts, Values
-from inference.errors import MalformedColumnsError, SignatureMismatchError
+from inference.errors import MalformedColumnsError, Mismatch, SignatureMismatchError
 from inference.tensors import Tensor
 
 UNIT: Final = "fairmind.unit"
@@ -135,7 +135,9 @@ def _texts(name: str, values: Values) -> list[str | None]:
             continue
         text = _text(value)
         if text is None and not _is_missing(value):
-            raise SignatureMismatchError("must be a string", column=name[:_MAX_TEXT], row=row)
+            raise SignatureMismatchError(
+                "must be a string", kind=Mismatch.WRONG_TYPE, column=name[:_MAX_TEXT], row=row
+            )
         if text is not None and longest is not None and len(text) > longest:
             raise SignatureMismatchError(
                 f"must have at most {longest} characters", column=name[:_MAX_TEXT], row=row

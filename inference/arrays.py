@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.errors import SignatureMismatchError
+from inference.errors import Mismatch, SignatureMismatchError
 from inference.signature import Column, ColumnType
 
 EXPECTED: Final[Mapping[ColumnType, str]] = {
@@ -90,7 +90,9 @@ def decode_array(column: Column, array: NDArray[Any]) -> NDArray[Any]:
         _check_known(column, array)
         return array.astype(object)
     given_name = _GIVEN.get(given, "something else")
-    raise SignatureMismatchError(f"must be {EXPECTED[kind]}, not {given_name}", column=column.name, row=0)
+    raise SignatureMismatchError(
+        f"must be {EXPECTED[kind]}, not {given_name}", kind=Mismatch.WRONG_TYPE, column=column.name, row=0
+    )
 
 
 def decode_texts(column: Column, texts: Texts) -> Texts:
@@ -100,10 +102,14 @@ def decode_texts(column: Column, texts: Texts) -> Texts:
         SignatureMismatchError: The column takes no strings, or not one of these.
     """
     if column.type not in {ColumnType.STRING, ColumnType.ANY}:
-        raise SignatureMismatchError(f"must be {EXPECTED[column.type]}, not a string", column=column.name, row=0)
+        raise SignatureMismatchError(
+            f"must be {EXPECTED[column.type]}, not a string", kind=Mismatch.WRONG_TYPE, column=column.name, row=0
+        )
     distinct = texts.distinct.tolist()
     if not column.nullable and None in distinct and None in (values := texts.array().tolist()):
-        raise SignatureMismatchError(_REQUIRED, column=column.name, row=values.index(None))
+        raise SignatureMismatchError(
+            _REQUIRED, kind=Mismatch.MISSING_VALUE, column=column.name, row=values.index(None)
+        )
     if column.known_values is not None and not column.known_values.issuperset(distinct):
         _check_known(column, texts.array())
     return texts
@@ -116,7 +122,7 @@ def missing(column: Column, rows: int) -> NDArray[Any]:
         SignatureMismatchError: The column is not optional, or its type has no missing value.
     """
     if not column.optional or column.type in {ColumnType.LONG, ColumnType.BOOLEAN}:
-        raise SignatureMismatchError("is missing", column=column.name)
+        raise SignatureMismatchError("is missing", kind=Mismatch.MISSING_COLUMN, column=column.name)
     if column.type is ColumnType.DOUBLE:
         return np.full(rows, np.nan)
     return np.full(rows, None, dtype=object)
@@ -131,28 +137,28 @@ def whole_numbers(values: list[Any]) -> list[Any]:
 
 def check_doubles(column: Column, array: NDArray[np.float64]) -> None:
     """Raise SignatureMismatchError for the first number that is infinite, too large, or missing and required."""
-    for fault, reason in (
-        (np.isinf(array), "may not be infinite"),
-        (np.abs(array) > LARGEST, "is too large for a number"),
-        (np.isnan(array) & (not column.nullable), "is required and may not be NaN"),
+    for fault, reason, kind in (
+        (np.isinf(array), "may not be infinite", Mismatch.OUT_OF_RANGE),
+        (np.abs(array) > LARGEST, "is too large for a number", Mismatch.OUT_OF_RANGE),
+        (np.isnan(array) & (not column.nullable), "is required and may not be NaN", Mismatch.MISSING_VALUE),
     ):
         if fault.any():
-            raise SignatureMismatchError(reason, column=column.name, row=int(np.argmax(fault)))
+            raise SignatureMismatchError(reason, kind=kind, column=column.name, row=int(np.argmax(fault)))
 
 
 def _longs(column: Column, array: NDArray[Any]) -> NDArray[np.int64]:
-    faults: tuple[tuple[NDArray[np.bool_], str], ...] = ()
+    faults: tuple[tuple[NDArray[np.bool_], str, Mismatch], ...] = ()
     if array.dtype.kind == "f":
         faults = (
-            (np.isnan(array), _REQUIRED),
-            (np.trunc(array) != array, "must be an integer, not a number"),
-            ((array >= LONG_END) | (array < -LONG_END), "does not fit 64 bits"),
+            (np.isnan(array), _REQUIRED, Mismatch.MISSING_VALUE),
+            (np.trunc(array) != array, "must be an integer, not a number", Mismatch.WRONG_TYPE),
+            ((array >= LONG_END) | (array < -LONG_END), "does not fit 64 bits", Mismatch.OUT_OF_RANGE),
         )
     elif array.dtype == np.uint64:
-        faults = ((array > np.iinfo(np.int64).max, "does not fit 64 bits"),)
-    for fault, reason in faults:
+        faults = ((array > np.iinfo(np.int64).max, "does not fit 64 bits", Mismatch.OUT_OF_RANGE),)
+    for fault, reason, kind in faults:
         if fault.any():
-            raise SignatureMismatchError(reason, column=column.name, row=int(np.argmax(fault)))
+            raise SignatureMismatchError(reason, kind=kind, column=column.name, row=int(np.argmax(fault)))
     return np.array(array, dtype=np.int64)
 
 
@@ -163,4 +169,6 @@ def _check_known(column: Column, array: NDArray[Any]) -> None:
     values = array.tolist()
     if not known.issuperset(values):
         row = next(index for index, value in enumerate(values) if value not in known)
-        raise SignatureMismatchError("is a category the model does not know", column=column.name, row=row)
+        raise SignatureMismatchError(
+            "is a category the model does not know", kind=Mismatch.UNKNOWN_CATEGORY, column=column.name, row=row
+        )

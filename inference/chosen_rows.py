@@ -38,7 +38,7 @@ def as_sent(error: SignatureMismatchError, positions: Sequence[int] | None) -> S
     """Return an error about the rows at some positions with its row counted as the client sent it."""
     if error.row is None or positions is None:
         return error
-    return SignatureMismatchError(error.reason, column=error.column, row=positions[error.row])
+    return error.at_row(positions[error.row])
 
 
 def _tensor_at(tensor: Tensor, positions: Sequence[int]) -> Tensor:

@@ -24,7 +24,7 @@ from inference.arrays import (
     decode_texts,
     missing,
 )
-from inference.errors import EmptyBatchError, SignatureMismatchError
+from inference.errors import EmptyBatchError, Mismatch, SignatureMismatchError
 from inference.row_layout import DecodedRows, RowLayout, join_rows, layout_of
 from inference.runtime import Columns, EncodedColumns, plain_columns
 from inference.signature import Column, ColumnType, Signature
@@ -142,7 +142,9 @@ def _decode(column: Column, values: list[Any]) -> NDArray[Any]:
         _refuse_types(column, values)
     if column.known_values is not None and not column.known_values.issuperset(values):
         row = next(index for index, value in enumerate(values) if value not in column.known_values)
-        raise SignatureMismatchError("is a category the model does not know", column=column.name, row=row)
+        raise SignatureMismatchError(
+            "is a category the model does not know", kind=Mismatch.UNKNOWN_CATEGORY, column=column.name, row=row
+        )
     kind = column.type
     if kind in {ColumnType.STRING, ColumnType.ANY}:
         strings = np.empty(len(values), dtype=object)
@@ -154,7 +156,9 @@ def _decode(column: Column, values: list[Any]) -> NDArray[Any]:
         return np.array(values, dtype=np.bool_)
     for row, value in enumerate(values):
         if not _LONG_MIN <= value <= _LONG_MAX:
-            raise SignatureMismatchError("does not fit 64 bits", column=column.name, row=row)
+            raise SignatureMismatchError(
+                "does not fit 64 bits", kind=Mismatch.OUT_OF_RANGE, column=column.name, row=row
+            )
     return np.array(values, dtype=np.int64)
 
 
@@ -163,7 +167,9 @@ def _doubles(column: Column, values: list[Any]) -> NDArray[np.float64]:
         array = np.array(values, dtype=np.float64)  # None becomes NaN
     except OverflowError:
         row = next(i for i, value in enumerate(values) if isinstance(value, int) and not _is_double(value))
-        raise SignatureMismatchError("is too large for a number", column=column.name, row=row) from None
+        raise SignatureMismatchError(
+            "is too large for a number", kind=Mismatch.OUT_OF_RANGE, column=column.name, row=row
+        ) from None
     # One comparison refuses the too large, the infinite and NaN; which of them it was is asked only then.
     fits = abs(array[0]) <= LARGEST if len(values) == 1 else bool((np.abs(array) <= LARGEST).all())
     if not fits:
@@ -182,7 +188,9 @@ def _is_double(value: int) -> bool:
 def _refuse_types(column: Column, values: list[Any]) -> None:
     row = next(index for index, value in enumerate(values) if type(value) not in column.accepted_types)
     if values[row] is None:
-        raise SignatureMismatchError("is required and may not be null", column=column.name, row=row)
+        raise SignatureMismatchError(
+            "is required and may not be null", kind=Mismatch.MISSING_VALUE, column=column.name, row=row
+        )
     given = {
         bool: "true/false",
         str: "a string",
@@ -192,7 +200,9 @@ def _refuse_types(column: Column, values: list[Any]) -> None:
         dict: "an object",
     }
     kind = given.get(type(values[row]), "something else")
-    raise SignatureMismatchError(f"must be {EXPECTED[column.type]}, not {kind}", column=column.name, row=row)
+    raise SignatureMismatchError(
+        f"must be {EXPECTED[column.type]}, not {kind}", kind=Mismatch.WRONG_TYPE, column=column.name, row=row
+    )
 
 
 def _completed(row: Mapping[str, Any], signature: Signature, index: int) -> Mapping[str, Any]:
@@ -206,7 +216,9 @@ def _refuse_names(row: Mapping[str, Any], signature: Signature, index: int | Non
     """Raise where names are missing or strange; return where only optional columns are left out."""
     for column in signature.columns:
         if column.name not in row and not column.optional:
-            raise SignatureMismatchError("is missing", column=column.name, row=index)
+            raise SignatureMismatchError("is missing", kind=Mismatch.MISSING_COLUMN, column=column.name, row=index)
     extra = next((name for name in row if name not in signature.names), None)
     if extra is not None:
-        raise SignatureMismatchError("is not a column of this model", column=str(extra)[:100], row=index)
+        raise SignatureMismatchError(
+            "is not a column of this model", kind=Mismatch.UNKNOWN_COLUMN, column=str(extra)[:100], row=index
+        )

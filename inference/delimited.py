@@ -11,7 +11,7 @@ from typing import Any, Final
 from inference.arrays import EXPECTED, Values
 from inference.chosen_rows import as_sent, items_at
 from inference.columns import columns_from_lists
-from inference.errors import EmptyBatchError, MalformedColumnsError, SignatureMismatchError
+from inference.errors import EmptyBatchError, MalformedColumnsError, Mismatch, SignatureMismatchError
 from inference.runtime import Columns
 from inference.scoring_tables import check_names
 from inference.signature import Column, ColumnType, Signature
@@ -104,7 +104,7 @@ def _read(column: Column, cells: Sequence[str], positions: Sequence[int] | None)
             values.append(read(cell) if cell else None)
         except (KeyError, ValueError):
             reason = f"must be {EXPECTED[column.type]}"
-            raise SignatureMismatchError(reason, column=column.name, row=row) from None
+            raise SignatureMismatchError(reason, kind=Mismatch.WRONG_TYPE, column=column.name, row=row) from None
     return values
 
 

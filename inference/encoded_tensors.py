@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.errors import SignatureMismatchError
+from inference.errors import Mismatch, SignatureMismatchError
 from inference.raw_texts import raw_from_texts
 
 _SMALL: Final = 16
@@ -39,7 +39,9 @@ def raw_tensor(name: str, values: NDArray[Any]) -> tuple[dict[str, Any], bytes]:
         flat = array.reshape(-1).tolist()
         for row, value in enumerate(flat):
             if type(value) is not str:
-                raise SignatureMismatchError("is no string, and cannot be sent as raw bytes", column=name, row=row)
+                raise SignatureMismatchError(
+                    "is no string, and cannot be sent as raw bytes", kind=Mismatch.WRONG_TYPE, column=name, row=row
+                )
         raw = raw_from_texts(flat)
     else:
         raw = array.tobytes()

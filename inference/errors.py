@@ -17,9 +17,23 @@ InferenceError
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 
 class InferenceError(Exception):
     """Base of everything this package raises on purpose."""
+
+
+class Mismatch(StrEnum):
+    """What is wrong with a row that does not fit; what `fairmind_signature_mismatches_total` counts by."""
+
+    SHAPE = "shape"  # no row at all, or columns of different lengths
+    MISSING_COLUMN = "missing_column"
+    UNKNOWN_COLUMN = "unknown_column"
+    MISSING_VALUE = "missing_value"
+    WRONG_TYPE = "wrong_type"
+    OUT_OF_RANGE = "out_of_range"  # infinite, or more than the column's type holds
+    UNKNOWN_CATEGORY = "unknown_category"
 
 
 class SignatureMismatchError(InferenceError):
@@ -29,11 +43,17 @@ class SignatureMismatchError(InferenceError):
     The offending value is never part of the message: it may be personal data.
     """
 
-    def __init__(self, reason: str, *, column: str | None = None, row: int | None = None) -> None:
-        self.reason, self.column, self.row = reason, column, row
+    def __init__(
+        self, reason: str, *, kind: Mismatch = Mismatch.SHAPE, column: str | None = None, row: int | None = None
+    ) -> None:
+        self.reason, self.kind, self.column, self.row = reason, kind, column, row
         where = [f"row {row}"] if row is not None else []
         where += [f"column '{column}'"] if column is not None else []
         super().__init__(f"{', '.join(where)}: {reason}" if where else reason)
+
+    def at_row(self, row: int) -> SignatureMismatchError:
+        """Return the same error with its row counted otherwise."""
+        return SignatureMismatchError(self.reason, kind=self.kind, column=self.column, row=row)
 
 
 class EmptyBatchError(InferenceError):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from inference.arrays import LONG_END, Texts, Values, whole_numbers
 from inference.columns import columns_from_rows, encoded_columns
-from inference.errors import MalformedColumnsError, SignatureMismatchError
+from inference.errors import MalformedColumnsError, Mismatch, SignatureMismatchError
 from inference.raw_texts import texts_from_raw
 from inference.runtime import EncodedColumns
 from inference.signature import Column, ColumnType, Signature
@@ -218,9 +218,13 @@ def _check_datatype(column: Column, datatype: str, values: Values) -> None:
     low, high = int(bounds.min), int(bounds.max)
     for row, value in enumerate(values):
         if type(value) is float and not value.is_integer():
-            raise SignatureMismatchError("must be an integer, not a number", column=column.name, row=row)
+            raise SignatureMismatchError(
+                "must be an integer, not a number", kind=Mismatch.WRONG_TYPE, column=column.name, row=row
+            )
         if type(value) in {int, float} and not low <= value <= high:
-            raise SignatureMismatchError(f"does not fit {datatype}", column=column.name, row=row)
+            raise SignatureMismatchError(
+                f"does not fit {datatype}", kind=Mismatch.OUT_OF_RANGE, column=column.name, row=row
+            )
 
 
 def _columns_from_matrix(tensor: Tensor, signature: Signature) -> EncodedColumns:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import accumulate
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import orjson
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
-from monitoring.metrics import DEFINITIONS, Definition, Kind
+from monitoring.metrics import DEFINITIONS, Kind
 from monitoring.metrics_folders import is_alive
-
-Key = tuple[str, ...]
+from monitoring.text_format import Counts, Key, state_lines, totals_lines
 
 
 class StateMetrics:
@@ -53,6 +49,45 @@ class StateMetrics:
             "Results of tests that wait for MLflow or Weights & Biases.",
             registry=self.registry,
         )
+        self.registry_up = Gauge(
+            "fairmind_registry_up",
+            "Whether the registry answered when its aliases were last looked for: 1, or 0.",
+            registry=self.registry,
+        )
+        self.problems = Gauge(
+            "fairmind_companion_problems",
+            "Loops of the Companion whose last step failed; /api/v1/status and the log say which and why.",
+            registry=self.registry,
+        )
+        self.rollout_state = Gauge(
+            "fairmind_rollout_state",
+            "Always 1; the state of the newest rollout of a served model.",
+            ["model", "state"],
+            registry=self.registry,
+        )
+        self.rollout_unchanged = Gauge(
+            "fairmind_rollout_unchanged_seconds",
+            "How long nothing was done to the active rollout of a model.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.decisions = CounterMetricFamily(
+            "fairmind_rollout_decisions",
+            "Changes of a model's rollouts, by what was done.",
+            labels=["model", "outcome"],
+        )
+        self.registry.register(_Family(self.decisions))
+
+
+class _Family(Collector):
+    """A family that is given whole: the client library's counters cannot be set to what a database says."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the family."""
+        return (self._family,)
 
 
 def exposition(state: StateMetrics, folder: Path) -> bytes:
@@ -60,67 +95,39 @@ def exposition(state: StateMetrics, folder: Path) -> bytes:
 
     What processes counted stays when they die; gauges of what they hold, a queue, go with them.
     """
-    processes = CollectorRegistry()
-    processes.register(_Processes(folder))
-    return generate_latest(state.registry) + generate_latest(processes)
+    numbers, histograms = _add_up(folder)
+    lines = [*state_lines(state.registry.collect()), *totals_lines(numbers, histograms), ""]
+    return "\n".join(lines).encode()
 
 
-class _Processes(Collector):
-    """The sum over the files of all processes."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def collect(self) -> Iterable[Metric]:
-        """Return one family per metric that anybody counted."""
-        numbers: defaultdict[Key, float] = defaultdict(float)
-        histograms: dict[Key, tuple[list[int], float]] = {}
-        paths = sorted(self._folder.glob("*.json"))
-        # A process id that was given again is that of the newest file; the others' processes are dead.
-        newest = {_owner(path): path for path in paths}
-        for path in paths:
-            try:
-                content = orjson.loads(path.read_bytes())
-            except (FileNotFoundError, orjson.JSONDecodeError):
-                continue
-            owner = _owner(path)
-            is_living = newest[owner] == path and owner.isdecimal() and is_alive(int(owner))
-            living = content[Kind.GAUGE] if is_living else []
-            for *key, value in [*content[Kind.COUNTER], *living]:
-                numbers[tuple(key)] += value
-            for *key, counts, total in content[Kind.HISTOGRAM]:
-                if key[0] not in DEFINITIONS or len(counts) != len(DEFINITIONS[key[0]].buckets) + 1:
-                    continue  # counted by another release, in other buckets
-                before, sum_before = histograms.get(tuple(key), ([0] * len(counts), 0.0))
-                added = [one + other for one, other in zip(before, counts, strict=True)]
-                histograms[tuple(key)] = (added, sum_before + total)
-        return list(_families(numbers, histograms))
+def _add_up(folder: Path) -> tuple[dict[Key, float], dict[Key, Counts]]:
+    """Return the counters and gauges, and the histograms, of all processes together."""
+    numbers: defaultdict[Key, float] = defaultdict(float)
+    histograms: dict[Key, Counts] = {}
+    paths = sorted(folder.glob("*.json"))
+    # A process id that was given again is that of the newest file; the others' processes are dead.
+    newest = {_owner(path): path for path in paths}
+    for path in paths:
+        try:
+            content = orjson.loads(path.read_bytes())
+        except (FileNotFoundError, orjson.JSONDecodeError):
+            continue
+        owner = _owner(path)
+        is_living = newest[owner] == path and owner.isdecimal() and is_alive(int(owner))
+        living = content[Kind.GAUGE] if is_living else []
+        for *key, value in [*content[Kind.COUNTER], *living]:
+            numbers[tuple(key)] += value
+        for *key, counts, total in content[Kind.HISTOGRAM]:
+            if key[0] not in DEFINITIONS or len(counts) != len(DEFINITIONS[key[0]].buckets) + 1:
+                continue  # counted by another release, in other buckets
+            before = histograms.get(tuple(key))
+            if before is None:
+                histograms[tuple(key)] = (counts, total)
+            else:
+                added = [one + other for one, other in zip(before[0], counts, strict=True)]
+                histograms[tuple(key)] = (added, before[1] + total)
+    return numbers, histograms
 
 
 def _owner(path: Path) -> str:
     return path.stem.partition("-")[0]
-
-
-def _families(numbers: dict[Key, float], histograms: dict[Key, tuple[list[int], float]]) -> Iterator[Metric]:
-    for name, definition in DEFINITIONS.items():
-        family = _family(name, definition)
-        if isinstance(family, HistogramMetricFamily):
-            for (_, *labels), (counts, total) in _of(name, histograms):
-                bounds = [*map(floatToGoString, definition.buckets), "+Inf"]
-                family.add_metric(labels, list(zip(bounds, accumulate(counts), strict=True)), total)
-        else:
-            for (_, *labels), value in _of(name, numbers):
-                family.add_metric(labels, value)
-        if family.samples:
-            yield family
-
-
-def _family(name: str, definition: Definition) -> CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily:
-    if definition.kind is Kind.HISTOGRAM:
-        return HistogramMetricFamily(name, definition.help, labels=definition.labels)
-    kind = CounterMetricFamily if definition.kind is Kind.COUNTER else GaugeMetricFamily
-    return kind(name, definition.help, labels=definition.labels)
-
-
-def _of(name: str, found: dict[Key, Any]) -> list[tuple[Key, Any]]:
-    return sorted((key, value) for key, value in found.items() if key[0] == name)

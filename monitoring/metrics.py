@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -51,6 +52,9 @@ QUEUE_DEPTH: Final = "fairmind_queue_depth"
 LOG_ROWS: Final = "fairmind_prediction_log_rows"
 RELOADS: Final = "fairmind_model_reload"
 TRACKED: Final = "fairmind_tracking_results"
+MISMATCHES: Final = "fairmind_signature_mismatches"
+IN_FLIGHT: Final = "fairmind_requests_in_flight"
+IN_FLIGHT_LIMIT: Final = "fairmind_requests_in_flight_limit"
 
 DEFINITIONS: Final = {
     REQUESTS: Definition(
@@ -72,6 +76,15 @@ DEFINITIONS: Final = {
     RELOADS: Definition(Kind.COUNTER, "Model versions loaded, by result.", ("model", "outcome")),
     TRACKED: Definition(
         Kind.COUNTER, "Results of tests by what became of them at MLflow or Weights & Biases.", ("outcome",)
+    ),
+    MISMATCHES: Definition(
+        Kind.COUNTER,
+        "Requests refused for a row that does not fit the model's signature, by what was wrong with it.",
+        ("model", "code"),
+    ),
+    IN_FLIGHT: Definition(Kind.GAUGE, "Prediction requests that are being answered.", ()),
+    IN_FLIGHT_LIMIT: Definition(
+        Kind.GAUGE, "Prediction requests that the living workers together answer at a time; one more gets 503.", ()
     ),
 }
 """Every metric that processes count, by its name; a counter is exposed with `_total` behind it."""
@@ -105,6 +118,7 @@ class ServingMetrics:
         self._counters: defaultdict[tuple[str, ...], float] = defaultdict(float)
         self._gauges: dict[tuple[str, ...], float] = {}
         self._histograms: dict[tuple[str, ...], Histogram] = {}
+        self._watched: dict[str, Callable[[], float]] = {}
         self._saved, self._is_refused = b"", False
 
     def request(self, model: str, protocol: str, code: str) -> None:
@@ -127,6 +141,14 @@ class ServingMetrics:
     def tracked(self, outcome: str) -> None:
         """Count a test result at a provider: delivered, refused or dropped; or an attempt that failed."""
         self._counters[TRACKED, outcome] += 1
+
+    def mismatched(self, model: str, code: str) -> None:
+        """Count a request with a row that does not fit its model's signature."""
+        self._counters[MISMATCHES, model, code] += 1
+
+    def watch(self, name: str, read: Callable[[], float]) -> None:
+        """Have a gauge without labels read whenever counts are saved: what nobody has to count as it changes."""
+        self._watched[name] = read
 
     def queue_depth(self, model: str, change: int) -> None:
         """Add to the rows that wait for a model call: each loaded version of a model has a queue."""
@@ -153,9 +175,10 @@ class ServingMetrics:
         """Return everything counted, as it is saved: label values, then the value."""
         # Listed first: the Companion saves in one thread while others count.
         histograms = list(self._histograms.items())
+        watched = [[name, read()] for name, read in self._watched.items()]
         return {
             Kind.COUNTER.value: [[*key, value] for key, value in list(self._counters.items())],
-            Kind.GAUGE.value: [[*key, value] for key, value in list(self._gauges.items())],
+            Kind.GAUGE.value: [*([*key, value] for key, value in list(self._gauges.items())), *watched],
             Kind.HISTOGRAM.value: [[*key, found.counts, found.total] for key, found in histograms],
         }
 

@@ -50,7 +50,7 @@ def rows_of_table(table: pd.DataFrame, signature: Signature, origin: str) -> Row
     Raises:
         SignatureMismatchError: A column is missing.
     """
-    from inference.errors import SignatureMismatchError
+    from inference.errors import Mismatch, SignatureMismatchError
 
     names = [column.name for column in signature.columns]
     if signature.matrix and not set(names) <= set(table.columns) and len(table.columns) == len(names):
@@ -64,7 +64,7 @@ def rows_of_table(table: pd.DataFrame, signature: Signature, origin: str) -> Row
         elif column.optional:
             columns[column.name] = [None] * len(table)
         else:
-            raise SignatureMismatchError("is missing", column=column.name)
+            raise SignatureMismatchError("is missing", kind=Mismatch.MISSING_COLUMN, column=column.name)
     return Rows(columns, len(table), origin)
 
 

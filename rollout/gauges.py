@@ -1,0 +1,46 @@
+"""What a scrape tells of rollouts, read from the control database: so that every replica tells the same."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Engine, func, select
+
+from database.engine import reading
+from monitoring.exposition import StateMetrics
+from rollout.history import Action
+from rollout.tables import ROLLOUT, ROLLOUT_EVENT, SERVING_STATE
+
+
+def set_rollout_gauges(engine: Engine, state: StateMetrics, now: datetime) -> None:
+    """Set the state of each served model's newest rollout, for how long nothing was done to it, and what was done.
+
+    A model that had a rollout has a count for everything that can be done, 0 where it was not: a counter that
+    begins at 1 has risen by nothing.
+    """
+    served = select(SERVING_STATE.c.model).where(SERVING_STATE.c.champion_version.is_not(None))
+    newest = (
+        select(ROLLOUT.c.model, ROLLOUT.c.state)
+        .where(ROLLOUT.c.model.in_(served))
+        .order_by(ROLLOUT.c.created_at, ROLLOUT.c.id)
+    )
+    changed = (
+        select(ROLLOUT.c.model, ROLLOUT_EVENT.c.at)
+        .join(ROLLOUT_EVENT, (ROLLOUT_EVENT.c.rollout_id == ROLLOUT.c.id))
+        .where(ROLLOUT.c.finished_at.is_(None), ROLLOUT_EVENT.c.number == ROLLOUT.c.version)
+    )
+    counted = (
+        select(ROLLOUT.c.model, ROLLOUT_EVENT.c.action, func.count())
+        .join(ROLLOUT_EVENT, ROLLOUT_EVENT.c.rollout_id == ROLLOUT.c.id)
+        .group_by(ROLLOUT.c.model, ROLLOUT_EVENT.c.action)
+    )
+    with reading(engine) as connection:
+        states = {row.model: row.state for row in connection.execute(newest)}
+        for model, found in states.items():
+            state.rollout_state.labels(model, found).set(1)
+        for model, at in connection.execute(changed):
+            state.rollout_unchanged.labels(model).set(max(0.0, (now - at).total_seconds()))
+        decisions = {(model, action): count for model, action, count in connection.execute(counted)}
+    for model in sorted({model for model, _ in decisions}):
+        for action in Action:
+            state.decisions.add_metric([model, str(action)], decisions.get((model, str(action)), 0))
