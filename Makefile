@@ -6,7 +6,7 @@ ARGS ?=
 UV_VERSION := 0.13.9
 
 # Test groups beside the default one, each a pytest marker; `make test-all` and CI run them, with their minutes.
-TEST_GROUPS := clients long
+TEST_GROUPS := clients debian long
 EMPTY :=
 ANY_GROUP := $(subst $(EMPTY) $(EMPTY), or ,$(TEST_GROUPS))
 # Two workers, a file each at a time: the end-to-end tests of one file share a server. In the order of their names, in
@@ -65,8 +65,30 @@ demo: setup ## the main job on real data, end to end; serves until Ctrl-C (ARGS=
 test: setup ## the tests; narrow them with ARGS="-k words" or ARGS=tests/unit/fairness
 	@$(PYTEST) -m "not ($(ANY_GROUP))" $(ARGS)
 
+# What the tests of the group `debian` run: Debian's own packages, and Grafana's types from npm, in build/.
+DEBIAN_PACKAGES := prometheus prometheus-alertmanager
+GRAFANA_SCHEMA := 11.6.0
+TYPESCRIPT := 5.9.3
+
+.PHONY: debian-packages
+debian-packages: ## install what the test group `debian` runs: Prometheus, Alertmanager; Grafana's types with npm
+	@missing=; for package in $(DEBIAN_PACKAGES) $$(command -v npm >/dev/null || echo nodejs npm); do \
+	  dpkg-query --show --showformat='$${Status}' "$$package" 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	command -v apt-get >/dev/null || { echo "make: there is no apt-get here; install$$missing by hand" >&2; exit 1; }; \
+	[ "$$(id -u)" -eq 0 ] && as_root= || as_root=sudo; \
+	[ -z "$$as_root" ] || command -v sudo >/dev/null \
+	  || { echo "make: installing$$missing takes root or sudo; or let somebody: apt-get install$$missing" >&2; exit 1; }; \
+	echo "installing$$missing"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	$$as_root apt-get -qq update && $$as_root apt-get -qq -y --no-install-recommends install $$missing >/dev/null
+	@[ -d build/grafana-schema/node_modules/@grafana/schema ] || { mkdir -p build/grafana-schema \
+	  && npm install --silent --no-audit --no-fund --prefix build/grafana-schema \
+	    "@grafana/schema@$(GRAFANA_SCHEMA)" "typescript@$(TYPESCRIPT)"; }
+
 .PHONY: test-groups
-test-groups: setup
+test-groups: setup debian-packages
 	@for group in $(TEST_GROUPS); do \
 	  started=$$(date +%s); status=0; \
 	  $(PYTEST) -m "$$group" || status=$$?; \
@@ -95,6 +117,9 @@ lint: setup ## ruff, mypy, import contracts, and whether the generated files are
 	  || { echo "docs/configuration.md is stale: make generate" >&2; exit 1; }
 	@.venv/bin/python -m bentos.configuration env | diff -u .env.example - \
 	  || { echo ".env.example is stale: make generate" >&2; exit 1; }
+	@rm -rf build/dashboards && .venv/bin/python -m monitoring.dashboards.build build/dashboards \
+	  && diff -ru monitoring/grafana/dashboards build/dashboards \
+	  || { echo "monitoring/grafana/dashboards is stale: make generate" >&2; exit 1; }
 
 .PHONY: format
 format: setup ## format the code and mend what ruff can mend
@@ -102,12 +127,13 @@ format: setup ## format the code and mend what ruff can mend
 	@.venv/bin/ruff format .
 
 .PHONY: generate
-generate: setup ## write the generated files: requirements, pages of settings, the compiled inference.proto
+generate: setup ## write the generated files: requirements, settings, dashboards, the compiled inference.proto
 	@mkdir -p build
 	@$(PROTOC) --descriptor_set_out=build/generated inference.proto && mv build/generated bentos/inference.desc
 	@$(EXPORT) > build/generated && mv build/generated bentos/requirements.txt
 	@.venv/bin/python -m bentos.configuration > build/generated && mv build/generated docs/configuration.md
 	@.venv/bin/python -m bentos.configuration env > build/generated && mv build/generated .env.example
+	@.venv/bin/python -m monitoring.dashboards.build monitoring/grafana/dashboards
 
 # ---- push -----------------------------------------------------------------------------------------------------------
 
