@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 
 import orjson
-from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from monitoring.metrics import DEFINITIONS, Kind
 from monitoring.metrics_folders import is_alive
+from monitoring.state_gauges import Gauge, StateRegistry
 from monitoring.text_format import Counts, Key, state_lines, totals_lines
 
 
@@ -20,7 +17,7 @@ class StateMetrics:
     """Gauges the Companion sets from the database at each scrape, so that what is gone vanishes."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = StateRegistry()
         self.weight = Gauge(
             "fairmind_traffic_weight_ratio",
             "Share of units a variant is assigned.",
@@ -71,23 +68,13 @@ class StateMetrics:
             ["model"],
             registry=self.registry,
         )
-        self.decisions = CounterMetricFamily(
-            "fairmind_rollout_decisions",
+        self.decisions = Gauge(
+            "fairmind_rollout_decisions_total",
             "Changes of a model's rollouts, by what was done.",
-            labels=["model", "outcome"],
+            ["model", "outcome"],
+            registry=self.registry,
+            kind=Kind.COUNTER,
         )
-        self.registry.register(_Family(self.decisions))
-
-
-class _Family(Collector):
-    """A family that is given whole: the client library's counters cannot be set to what a database says."""
-
-    def __init__(self, family: Metric) -> None:
-        self._family = family
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the family."""
-        return (self._family,)
 
 
 def exposition(state: StateMetrics, folder: Path) -> bytes:
@@ -96,7 +83,7 @@ def exposition(state: StateMetrics, folder: Path) -> bytes:
     What processes counted stays when they die; gauges of what they hold, a queue, go with them.
     """
     numbers, histograms = _add_up(folder)
-    lines = [*state_lines(state.registry.collect()), *totals_lines(numbers, histograms), ""]
+    lines = [*state_lines(state.registry.gauges), *totals_lines(numbers, histograms), ""]
     return "\n".join(lines).encode()
 
 

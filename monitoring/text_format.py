@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
-from prometheus_client.core import Metric
-
-from monitoring.metrics import DEFINITIONS, Definition, Kind
+from monitoring.metrics import DEFINITIONS, Kind
+from monitoring.state_gauges import Gauge
 
 Key = tuple[str, ...]
 """A metric's name, then the values of its labels."""
@@ -21,6 +20,7 @@ Counts = tuple[Sequence[int], float]
 """Observations per bucket, with those above the last bound at the end, and their sum."""
 
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+_WORDS: Final = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
 _HELP_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
 
@@ -43,22 +43,19 @@ def totals_lines(numbers: Mapping[Key, float], histograms: Mapping[Key, Counts])
         if definition.kind is Kind.HISTOGRAM:
             bounds = [*map(repr, map(float, definition.buckets)), "+Inf"]
             for key in keys:
-                yield from _histogram(name, _labels(definition, key), bounds, *histograms[key])
+                yield from _histogram(name, _labels(definition.labels, key[1:]), bounds, *histograms[key])
         else:
             for key in keys:
-                yield _sample(exposed, _labels(definition, key), numbers[key])
+                yield _sample(exposed, _labels(definition.labels, key[1:]), numbers[key])
 
 
-def state_lines(families: Iterable[Metric]) -> Iterator[str]:
-    """Return the lines of gauges, and of counters that are given whole; a family without samples is left out."""
-    for family in families:
-        if not family.samples:
-            continue
-        exposed = f"{family.name}_total" if family.type == "counter" else family.name
-        yield from _head(exposed, family.documentation, family.type)
-        for sample in family.samples:
-            labels = ",".join([f'{name}="{_escaped(value)}"' for name, value in sample.labels.items()])
-            yield _sample(sample.name, labels, sample.value)
+def state_lines(gauges: Iterable[Gauge]) -> Iterator[str]:
+    """Return the lines of gauges that a scrape has set; one that has no value is left out."""
+    for gauge in gauges:
+        if gauge.values:
+            yield from _head(gauge.name, gauge.told, gauge.kind)
+        for values, value in gauge.values.items():
+            yield _sample(gauge.name, _labels(gauge.label_names, values), value)
 
 
 def _head(name: str, told: str, kind: str) -> tuple[str, str]:
@@ -78,17 +75,15 @@ def _histogram(name: str, labels: str, bounds: Sequence[str], counts: Sequence[i
     yield f"{name}_sum{{{labels}}} {_number(total)}"
 
 
-def _labels(definition: Definition, key: Key) -> str:
-    return ",".join(
-        [f'{label}="{_escaped(value)}"' for label, value in zip(definition.labels, key[1:], strict=True)]
-    )
+def _labels(names: Sequence[str], values: Sequence[str]) -> str:
+    return ",".join([f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True)])
 
 
 def _escaped(value: str) -> str:
-    return value.translate(_ESCAPES)
+    return value if value.isalnum() else value.translate(_ESCAPES)
 
 
 def _number(value: float) -> str:
     """Return a number as Go reads it."""
     text = repr(float(value))
-    return {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}.get(text, text)
+    return text if text[-1].isdigit() else _WORDS[text]

@@ -43,4 +43,4 @@ def set_rollout_gauges(engine: Engine, state: StateMetrics, now: datetime) -> No
         decisions = {(model, action): count for model, action, count in connection.execute(counted)}
     for model in sorted({model for model, _ in decisions}):
         for action in Action:
-            state.decisions.add_metric([model, str(action)], decisions.get((model, str(action)), 0))
+            state.decisions.labels(model, str(action)).set(decisions.get((model, str(action)), 0))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from itertools import accumulate
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import Gauge as TheirGauge
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
 
 from monitoring.exposition import StateMetrics
 from monitoring.metrics import DEFINITIONS, DURATION, PREDICTIONS
+from monitoring.state_gauges import Gauge, StateRegistry
 from monitoring.text_format import Counts, Key, state_lines, totals_lines
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
@@ -69,24 +72,29 @@ def test_whatever_was_counted_reads_as_what_the_client_library_writes(
 
 @given(st.dictionaries(names, st.floats(allow_nan=False), max_size=4))
 def test_state_reads_as_what_the_client_library_writes(values: dict[str, float]) -> None:
-    registry = CollectorRegistry()
-    gauge = Gauge("some_ratio", 'A "help" with a \\ and a\nline end.', ["model"], registry=registry)
-    for model, value in values.items():
-        gauge.labels(model).set(value)
-    assert read("\n".join([*state_lines(registry.collect()), ""])) == read(generate_latest(registry).decode())
+    theirs, ours = CollectorRegistry(), StateRegistry()
+    help_text = 'A "help" with a \\ and a\nline end.'
+    gauges = (
+        TheirGauge("some_ratio", help_text, ["model"], registry=theirs),
+        Gauge("some_ratio", help_text, ["model"], registry=ours),
+    )
+    for gauge in gauges:
+        for model, value in values.items():
+            gauge.labels(model).set(value)
+    assert read("\n".join([*state_lines(ours.gauges), ""])) == read(generate_latest(theirs).decode())
 
 
 def test_a_number_that_is_none_is_written_as_go_reads_it() -> None:
     state = StateMetrics()
     state.lag.set(math.nan)
     state.tracking.set(math.inf)
-    lines = list(state_lines(state.registry.collect()))
+    lines = list(state_lines(state.registry.gauges))
     assert "fairmind_prediction_log_lag_seconds NaN" in lines
     assert "fairmind_tracking_waiting +Inf" in lines
 
 
 def test_a_family_without_samples_is_not_there() -> None:
-    lines = list(state_lines(StateMetrics().registry.collect()))
+    lines = list(state_lines(StateMetrics().registry.gauges))
     assert not [line for line in lines if "fairmind_rollout_decisions" in line or "fairmind_model_info" in line]
 
 
@@ -98,3 +106,16 @@ def test_what_another_release_counted_by_other_labels_is_left_out() -> None:
     }
     lines = [line for line in totals_lines(numbers, {}) if not line.startswith("#")]
     assert lines == ['fairmind_predictions_total{model="credit",variant="champion"} 3.0']
+
+
+def test_a_gauge_is_found_by_its_name_and_labels_and_refuses_other_labels() -> None:
+    state = StateMetrics()
+    state.weight.labels("credit", "champion").set(0.9)
+    state.lag.set(2)
+    value = state.registry.get_sample_value
+    assert value("fairmind_traffic_weight_ratio", {"variant": "champion", "model": "credit"}) == 0.9
+    assert value("fairmind_prediction_log_lag_seconds") == 2
+    assert value("fairmind_traffic_weight_ratio", {"model": "credit"}) is None
+    assert value("fairmind_traffic_weight_ratio", {"variant": "challenger", "model": "credit"}) is None
+    with pytest.raises(ValueError, match="fairmind_traffic_weight_ratio has the labels model, variant"):
+        state.weight.labels("credit")

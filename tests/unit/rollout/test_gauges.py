@@ -34,10 +34,9 @@ def told(engine: Engine, *, now: datetime = NOW) -> dict[tuple[str, ...], float]
     state = StateMetrics()
     set_rollout_gauges(engine, state, now)
     return {
-        (sample.name.removeprefix("fairmind_rollout_"), *sample.labels.values()): sample.value
-        for family in state.registry.collect()
-        for sample in family.samples
-        if sample.name.startswith("fairmind_rollout_")
+        (gauge.name.removeprefix("fairmind_rollout_"), *labels): value
+        for gauge in state.registry.gauges
+        for labels, value in gauge.values.items()
     }
 
 
