@@ -48,6 +48,7 @@ SCENARIOS: Final = (
     "dispatcher",
     "fairness",
     "bias_tests",
+    "scrape",
 )
 QUICK: Final = Effort(repeats=2, seconds=1.0, long_seconds=3.0)
 
