@@ -202,7 +202,7 @@ def test_a_companion_that_hangs_makes_an_alert_and_its_return_ends_it(
     served: Any, prometheus: Prometheus, webhook: Webhook
 ) -> None:
     until(lambda: prometheus.query('up{job="fairmind"} == 1'), 30, lambda: "no scrape is answered")
-    (companion,) = processes(served, "Companion")
+    (companion,) = processes(served, "FairMindCompanion")
     companion.send_signal(signal.SIGSTOP)
     try:
         webhook.wait_for("FairMindDown", "firing")
