@@ -19,12 +19,18 @@ from monitoring.dashboards.service import service
 
 DASHBOARDS: Final[tuple[Callable[[], Dashboard], ...]] = (service, models, bias, drift, rollouts)
 
+_INTERVALS_OWN: Final = ("auto", "auto_count", "auto_min")
+"""What the SDK writes of every variable and Grafana's types know of none."""
+
 
 def built(make: Callable[[], Dashboard]) -> dict[str, Any]:
     """Return a dashboard as Grafana reads it, its panels numbered from 1."""
     whole: dict[str, Any] = json.loads(JSONEncoder().encode(make().build()))
     for number, panel in enumerate(whole["panels"], 1):
         panel["id"] = number
+    for variable in whole["templating"]["list"]:
+        for name in _INTERVALS_OWN:
+            variable.pop(name, None)
     return whole
 
 

@@ -191,8 +191,9 @@ def _log(made: Dashboard) -> None:
     )
     made.with_panel(
         series(
-            "Test results that wait",
-            "For MLflow or Weights & Biases.",
-            Query("sum by (instance) (fairmind_tracking_waiting)", "{{instance}}"),
+            "Test results",
+            "For MLflow or Weights & Biases: those that wait, and what became of others within an hour.",
+            Query("sum by (instance) (fairmind_tracking_waiting)", "{{instance}} waiting"),
+            Query("sum by (outcome) (increase(fairmind_tracking_results_total[1h])) or vector(0)", "{{outcome}}"),
         )
     )
