@@ -1,4 +1,4 @@
-"""Gauges that are set anew at each scrape, with the client library's manners and a tenth of its cost.
+"""Gauges that are set anew at each scrape, with the client library's manners and a part of its cost.
 
 Its gauges check and lock at each label value, for threads that count for as long as a process lives; these live for
 one scrape, in one thread.
