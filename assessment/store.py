@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Engine, Row, Select, func, select
+from sqlalchemy import ColumnElement, Engine, Row, Select, func, select, update
 
 from assessment.errors import BiasTestNotFoundError
 from assessment.result import BiasTestResult
@@ -67,6 +67,15 @@ def keep_record(
     }
     with engine.begin() as connection:
         return bool(connection.execute(insert_or_ignore(engine, BIAS_TEST), values).rowcount)
+
+
+def note(engine: Engine, test_id: str, details: Mapping[str, Any]) -> None:
+    """Add to what is known about a test; nothing where there is none of this id, as those of the command line."""
+    row = BIAS_TEST.c.id == test_id
+    with engine.begin() as connection:
+        known = connection.execute(select(BIAS_TEST.c.details).where(row).with_for_update()).scalar_one_or_none()
+        if known is not None:
+            connection.execute(update(BIAS_TEST).where(row).values(details={**known, **details}))
 
 
 def find(engine: Engine, test_id: str) -> StoredTest:

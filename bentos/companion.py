@@ -19,6 +19,7 @@ from typing import IO
 from sqlalchemy import Engine
 
 from access.key_store import publish
+from assessment.store import note
 from bentos.configuration import Settings
 from bentos.preparations import Preparations
 from bentos.promotions import follow
@@ -37,6 +38,7 @@ from rollout.gauges import set_rollout_gauges
 from rollout.serving_state import ServingFile, write_file
 from rollout.serving_store import deployment_salt, serving_states
 from runners.compiled import CompiledCache
+from tracking.delivery import Delivered
 
 _log = logging.getLogger(__name__)
 _STATE_SECONDS = 0.25
@@ -78,7 +80,7 @@ class Companion:
         """What is done over and over, each by a thread of its own, and the seconds between; `start` begins them."""
         self.gauges: list[Callable[[StateMetrics], None]] = [self._set_gauges, self._set_rollout_gauges]
         """What sets the gauges of a scrape, each those it knows of."""
-        self.tracker = open_tracking(settings, self.home, metrics)
+        self.tracker = open_tracking(settings, self.home, metrics, self._note_run)
         self._threads: list[threading.Thread] = []
         self._lock: IO[str] | None = None
         self._written: ServingFile | None = None
@@ -200,6 +202,11 @@ class Companion:
             self._written = content
         else:
             os.utime(self.home.serving_state)  # the heartbeat: workers trust a split only while it is renewed
+
+    def _note_run(self, delivered: Delivered) -> None:
+        run = {"run_id": delivered.run_id, "run_url": delivered.url}
+        known = {f"{delivered.provider}_{name}": value for name, value in run.items() if value}
+        note(self.control, delivered.test_id, known)
 
     def _publish_keys(self) -> None:
         publish(self.control, self.home.api_keys)

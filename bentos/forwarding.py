@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import AsyncIterator
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -19,7 +20,7 @@ CALLERS_ID_HEADER: Final = b"x-fairmind-callers-id"
 PRINCIPAL_HEADER: Final = b"x-fairmind-principal"
 """Who sent the request: the id of the key that the front door checked. Believed because nothing but the front door
 reaches the Companion's socket, and what a client sends under this name is not passed on."""
-_KEPT_HEADERS: Final = frozenset({b"content-type", b"accept"})
+_KEPT_HEADERS: Final = frozenset({b"content-type", b"content-length", b"accept"})
 _ANSWERED_HEADERS: Final = ("allow", "location", "retry-after")
 # What the front door looked at must be what the Companion answers: httpx would take `..` out of a path.
 _NO_PATH: Final = re.compile(r"[\x00-\x1f\x7f]|(?:^|/)\.\.?(?:/|$)")
@@ -48,13 +49,19 @@ class Companion:
             self._client = httpx.AsyncClient(base_url=f"http://{parts.netloc}", trust_env=False)
 
     async def forward(
-        self, scope: Scope, body: bytes, request_id: str, *, principal: str = "", callers_id: bytes | None = None
+        self,
+        scope: Scope,
+        body: AsyncIterator[bytes],
+        request_id: str,
+        *,
+        principal: str = "",
+        callers_id: bytes | None = None,
     ) -> tuple[int, bytes, bytes, Headers]:
         """Return status, body, media type and further headers of the Companion's answer.
 
         Args:
             scope: The request, whose method, path and query are passed on.
-            body: Its body.
+            body: Its body, in parts as they arrive.
             request_id: The id that the Companion answers and logs with.
             principal: The id of the key it came with, which is the actor of what it decides; empty without one.
             callers_id: The id that the caller gave it, which the Companion logs too.

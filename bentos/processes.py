@@ -6,7 +6,6 @@ pandas or SQLAlchemy.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import ipaddress
 import json
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 from _bentoml_sdk.service.factory import Service
 
 from bentos.orphans import end_with_parent
+from bentos.scheduling import give_way, wake_promptly
 from bentos.wire import App, Receive, Scope, Send
 from database.home import Home, keep_files_private
 
@@ -58,6 +58,7 @@ class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carrie
         keep_files_private()
         end_with_parent()
         sys.setswitchinterval(_SWITCH_SECONDS)
+        wake_promptly()
         # uvicorn formats a line per request wherever its logger finds a handler, and BentoML gives the root one.
         logging.getLogger("uvicorn.access").propagate = False
         app = cast("App", super().to_asgi(is_main=is_main))
@@ -101,8 +102,7 @@ class CompanionService(Service):  # type: ignore[misc]  # BentoML's class carrie
         """Return the Companion's application."""
         keep_files_private()
         end_with_parent()
-        with contextlib.suppress(OSError):  # a sandbox may forbid it: then workers and Companion are equals
-            os.nice(_COMPANION_NICENESS)  # threads and processes that begin later inherit it
+        give_way(_COMPANION_NICENESS)
         app = cast("App", super().to_asgi(is_main=is_main))
         from bentos.companion import Companion
         from bentos.configuration import Settings

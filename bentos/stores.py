@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Engine
 
 from bentos.configuration import Settings
@@ -11,7 +13,7 @@ from database.migrate import upgrade
 from registry.mlflow_registry import MlflowRegistry
 from registry.store import embedded_tracking_uri, prepare_embedded_store, quiet_mlflow
 from runners.preparation import Preparer
-from tracking.delivery import DeliveryObserver
+from tracking.delivery import Delivered, DeliveryObserver
 from tracking.opening import open_tracker
 from tracking.tracker import Tracker
 
@@ -56,9 +58,15 @@ def open_preparer(settings: Settings, home: Home) -> Preparer:
     return Preparer(home.environments, address, registry.is_trusted, settings.runners)
 
 
-def open_tracking(settings: Settings, home: Home, observer: DeliveryObserver | None = None) -> Tracker:
+def open_tracking(
+    settings: Settings,
+    home: Home,
+    observer: DeliveryObserver | None = None,
+    on_delivered: Callable[[Delivered], None] | None = None,
+) -> Tracker:
     """Return what logs test results where the settings say; it delivers once it is started."""
-    return open_tracker(settings.tracking, home, settings.registry.tracking_uri, observer=observer)
+    uri = settings.registry.tracking_uri
+    return open_tracker(settings.tracking, home, uri, observer=observer, on_delivered=on_delivered)
 
 
 def tracking_uri(settings: Settings, home: Home) -> str:

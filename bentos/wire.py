@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -122,28 +122,44 @@ class Exchange:
             ClientGoneError: The client left.
             DeadlineExceededError: It took too long to send the body.
         """
-        declared = self.header(b"content-length")
-        if declared is not None and declared.isdigit():
-            check_size(int(declared), limit)
+        self._check_declared(limit)
         try:
             async with asyncio.timeout(self.patience):
                 return await self._read(limit)
         except TimeoutError:
             raise DeadlineExceededError("the request's body did not arrive in time") from None
 
+    def parts(self, limit: int) -> AsyncIterator[bytes]:
+        """Return the request's body in parts as they arrive, for one that is passed on; there is no patience.
+
+        Raises:
+            TooLargeError: It says it is longer than `limit` bytes; or, while it is read, becomes so.
+            ClientGoneError: While it is read: the client left.
+        """
+        self._check_declared(limit)
+        return self._parts(limit)
+
+    def _check_declared(self, limit: int) -> None:
+        declared = self.header(b"content-length")
+        if declared is not None and declared.isdigit():
+            check_size(int(declared), limit)
+
     async def _read(self, limit: int) -> bytes:
-        parts: list[bytes] = []
+        parts = [part async for part in self._parts(limit)]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _parts(self, limit: int) -> AsyncIterator[bytes]:
         size = 0
         more = True
         while more:
             message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise ClientGoneError
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
+            part = message.get("body", b"")
+            size += len(part)
             check_size(size, limit)
+            yield part
             more = message.get("more_body", False)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def reply(self, status: int, body: bytes, media_type: bytes = JSON, headers: Headers = ()) -> None:
         """Send a whole answer; none where the client does not take what it was sent before."""

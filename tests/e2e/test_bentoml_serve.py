@@ -97,6 +97,10 @@ def test_the_companion_gives_way_to_the_workers(served: Served) -> None:
     }
     nicest = min(10, 19 - supervisor.nice())  # there is no more than 19, and the tests themselves may be run nicely
     assert niceness == {"FairMind": 0, "FairMindCompanion": nicest}
+    if Path("/proc/sys/kernel/sched_autogroup_enabled").read_text(encoding="ascii").strip() == "1":
+        (companion,) = (child for child in supervisor.children(recursive=True) if child.nice() > supervisor.nice())
+        group = Path(f"/proc/{companion.pid}/autogroup").read_text(encoding="ascii")
+        assert group.split()[-1] == "10"  # else its own session's group would get as much as a worker's
 
 
 def test_what_polls_for_grpc_gives_way_to_the_event_loop_and_nothing_else_does(served: Served) -> None:

@@ -102,3 +102,19 @@ def test_statistics_count_tests_and_metrics(control: Engine) -> None:
     assert (everything.metrics_passed, everything.metrics_failed) == (6, 6)
     assert store.statistics(control, "other").by_risk == {"unknown": 1}
     assert store.statistics(control, "none").total == 0
+
+
+def test_what_is_learned_later_stands_beside_what_was_known(control: Engine) -> None:
+    keep(control, made_result())
+    store.note(control, "t-1", {"mlflow_run_id": "abc"})
+    store.note(control, "t-1", {"wandb_run_id": "def"})
+    assert store.find(control, "t-1").to_dict()["metadata"] == {
+        "alpha": 0.05,
+        "mlflow_run_id": "abc",
+        "wandb_run_id": "def",
+    }
+
+
+def test_what_is_learned_of_a_test_that_is_not_kept_here_is_no_error(control: Engine) -> None:
+    store.note(control, "of-the-command-line", {"mlflow_run_id": "abc"})
+    assert store.listed(control) == ([], 0)

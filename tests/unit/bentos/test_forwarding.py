@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -41,7 +41,14 @@ async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) ->
     await reader.read()
 
 
-async def forwarded(monkeypatch: pytest.MonkeyPatch, serve: Serve, request: dict[str, Any], **more: Any) -> Any:
+async def parts(*content: bytes) -> AsyncIterator[bytes]:
+    for part in content:
+        yield part
+
+
+async def forwarded(
+    monkeypatch: pytest.MonkeyPatch, serve: Serve, request: dict[str, Any], *content: bytes, **more: Any
+) -> Any:
     """Return what the pool makes of one request to a Companion that serves so."""
     serving = set()
 
@@ -58,7 +65,7 @@ async def forwarded(monkeypatch: pytest.MonkeyPatch, serve: Serve, request: dict
     monkeypatch.setenv("BENTOML_RUNNER_MAP", json.dumps({COMPANION_SERVICE: f"tcp://127.0.0.1:{port}"}))
     companion = Companion()
     try:
-        return await companion.forward(request, b"", "the-id", **more)
+        return await companion.forward(request, parts(*content), "the-id", **more)
     finally:
         await companion.close()
         await asyncio.gather(*serving)
@@ -125,7 +132,7 @@ def test_a_companion_that_is_away_is_503(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_server_that_was_started_without_a_companion_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENTOML_RUNNER_MAP", raising=False)
     with pytest.raises(NotReadyError, match="without its Companion"):
-        asyncio.run(Companion().forward(scope(), b"", "the-id"))
+        asyncio.run(Companion().forward(scope(), parts(), "the-id"))
 
 
 @pytest.mark.parametrize("path", ["/api/v1/\n", "/api/v1/\x7f", "/api/v1/" + "a" * 70_000])
@@ -161,3 +168,27 @@ def test_who_sent_it_goes_along_and_what_a_client_claims_does_not(monkeypatch: p
     assert lines() == []
     told = lines(principal="0123456789ab", callers_id=b"trace-7")
     assert told == ["x-fairmind-principal: 0123456789ab", "x-fairmind-callers-id: trace-7"]
+
+
+def test_a_body_is_passed_on_in_parts_with_the_length_it_was_sent_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"content-length: 6\r\n" in head.lower()
+        assert b"transfer-encoding" not in head.lower()
+        content = await reader.readexactly(6)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\n" + content)
+
+    request = scope("/api/v1/outcomes", "POST", content_length="6")
+    answer = asyncio.run(forwarded(monkeypatch, echo, request, b"abc", b"", b"def"))
+    assert answer[:2] == (200, b"abcdef")
+
+
+def test_a_body_of_no_declared_length_is_passed_on_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert b"transfer-encoding: chunked" in (await reader.readuntil(b"\r\n\r\n")).lower()
+        content = await reader.readuntil(b"0\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(content)
+        writer.write(head + content)
+
+    answer = asyncio.run(forwarded(monkeypatch, echo, scope("/api/v1/outcomes", "POST"), b"abc", b"def"))
+    assert answer[:2] == (200, b"3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n")

@@ -16,12 +16,14 @@ from pydantic import SecretStr
 
 from assessment.fairmind import LlmRecord, MetricRecord
 from assessment.result import BiasTestResult
+from assessment.store import find
 from assessment.stored import StoredTest
 from bentos.bias_test_service import BiasTestService
 from bentos.companion import Companion
 from bentos.control_api import control_api
 from monitoring.metrics import ServingMetrics
 from tests.fakes.senders import FakeSender
+from tracking import opening
 from tracking.outbox import Outbox
 from tracking.record import BiasTestRecord, BiasTestType
 from tracking.settings import Choice, Provider, TrackingSettings
@@ -218,6 +220,24 @@ def test_bias_tests_of_every_kind_are_logged_and_ours_with_their_report(
     assert [id_ for id_, record in records.items() if record.html is None] == [language["test_id"]]
     assert records[language["test_id"]].test_type is BiasTestType.LLM_BIAS
     assert records[language["test_id"]].results == language
+    companion.tracker.stop()
+
+
+def test_a_test_says_which_runs_it_has(
+    new_companion: Callable[..., Companion], sender: FakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_PROVIDER", "mlflow")
+    monkeypatch.setattr(opening, "_sender", lambda *_: sender)
+    companion = new_companion()
+    companion.tracker.start()
+    test = BiasTestService(companion).ask(BIAS_TEST, user_id="ada")
+    assert isinstance(test, BiasTestResult)
+    logged(sender, 1)
+    deadline = time.monotonic() + 10
+    while "mlflow_run_id" not in (known := find(companion.control, test.test_id).to_dict()["metadata"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert sender.runs == {known["mlflow_run_id"]: test.test_id}
     companion.tracker.stop()
 
 
