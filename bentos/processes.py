@@ -102,7 +102,6 @@ class CompanionService(Service):  # type: ignore[misc]  # BentoML's class carrie
         """Return the Companion's application."""
         keep_files_private()
         end_with_parent()
-        give_way(_COMPANION_NICENESS)
         app = cast("App", super().to_asgi(is_main=is_main))
         from bentos.companion import Companion
         from bentos.configuration import Settings
@@ -123,6 +122,7 @@ class CompanionService(Service):  # type: ignore[misc]  # BentoML's class carrie
 
             async def send_started(message: Any) -> None:
                 if message["type"] == "lifespan.startup.complete":
+                    give_way(_COMPANION_NICENESS)  # from now on: nobody is served before it has begun
                     companion.start()
                     gc.collect()
                     gc.freeze()  # the libraries' hundred megabytes: looking through them took a tenth of its time
