@@ -70,6 +70,7 @@ def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not guessed by the driver
     cursor = connection.cursor()
     for pragma in (
+        "auto_vacuum=INCREMENTAL",  # of a new file; before the mode, which writes the file's first page
         "journal_mode=WAL",
         "synchronous=NORMAL",
         "foreign_keys=ON",

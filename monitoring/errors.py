@@ -15,11 +15,9 @@ class MonitoringError(Exception):
 class SpoolFullError(MonitoringError):
     """The local log may not grow further; nothing is served that cannot be logged."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        super().__init__(
-            f"the prediction log's spool is full ({limit_bytes / 1e6:.0f} MB waiting for the database)"
-        )
+    def __init__(self, limit_bytes: int, waits_for: str = "the database") -> None:
+        self.limit_bytes, self.waits_for = limit_bytes, waits_for
+        super().__init__(f"the prediction log's spool is full ({limit_bytes / 1e6:.0f} MB waiting for {waits_for})")
 
 
 class LogUnavailableError(MonitoringError):

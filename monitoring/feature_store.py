@@ -1,0 +1,190 @@
+"""The feature store: Parquet files with what was predicted and from what, on a disk or in an object store.
+
+The database knows the files (`FEATURE_FILE`); one that it does not know is not there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs
+from sqlalchemy import Connection, Engine, select
+
+from database.engine import reading
+from monitoring.feature_table import SERVED_AT, VARIANT
+from monitoring.tables import FEATURE_FILE
+
+_ROW_GROUP_ROWS: Final = 100_000
+_LONGEST_NAME: Final = 150
+
+
+class FeatureStore:
+    """Reads and writes files by their path in the store.
+
+    Args:
+        root: A folder, or the URI of one: `file:///…`, `s3://bucket/prefix`, whatever `pyarrow.fs` knows. What an
+            object store asks for, keys and addresses, is taken from the environment as its own clients do.
+
+    Raises:
+        ValueError: The URI is none, or of a store that is not known.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = str(root)
+        if isinstance(root, Path) or "://" not in root:
+            self._files: Any = fs.LocalFileSystem()
+            self._base = str(Path(root).resolve())
+        else:
+            try:
+                self._files, base = fs.FileSystem.from_uri(root)
+            except pa.ArrowInvalid as error:
+                raise ValueError(f"no place for features: {self.root}") from error
+            self._base = base.rstrip("/")
+        self._is_local = isinstance(self._files, fs.LocalFileSystem)
+
+    def write(self, path: str, table: pa.Table) -> int:
+        """Write a file, which is there as a whole or not at all, and on a disk for good; return its bytes.
+
+        Raises:
+            OSError: The store refused, or cannot be reached.
+        """
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
+        content = sink.getvalue()
+        if self._is_local:
+            _write_durably(Path(self._base) / path, content)
+        else:
+            with self._files.open_output_stream(f"{self._base}/{path}") as stream:
+                stream.write(content)
+        return int(content.size)
+
+    def read(self, path: str, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
+        """Return a file's table, some columns and rows of it where asked for."""
+        return pq.read_table(self._path(path), filesystem=self._files, columns=columns, filters=filters)
+
+    def schema(self, path: str) -> pa.Schema:
+        """Return the schema of a file's table."""
+        return pq.read_schema(self._path(path), filesystem=self._files)
+
+    def remove(self, path: str) -> None:
+        """Remove a file, and what a torn attempt to write it left behind; there may be none."""
+        for name in (path, f"{path}{_TORN}") if self._is_local else (path,):
+            with contextlib.suppress(FileNotFoundError):
+                self._files.delete_file(self._path(name))
+
+    def _path(self, path: str) -> str:
+        return f"{self._base}/{path}"
+
+
+def feature_path(model: str, model_version: str, served_at: datetime, name: str) -> str:
+    """Return a file's path in the store, safe on every one of them."""
+    return f"{_safe(model)}/{_safe(model_version)}/{served_at:%Y-%m-%d}/{name}.parquet"
+
+
+def file_row(
+    path: str, model: str, model_version: str, table: pa.Table, size: int, level: int = 0
+) -> dict[str, Any]:
+    """Return the row of `FEATURE_FILE` for a file with at least one row."""
+    first, last = served_range(table)
+    return {
+        "path": path,
+        "model": model,
+        "model_version": model_version,
+        "level": level,
+        "rows": table.num_rows,
+        "bytes": size,
+        "first_served_at": first,
+        "last_served_at": last,
+    }
+
+
+def served_range(table: pa.Table) -> tuple[datetime, datetime]:
+    """Return when the first and the last row of a table were served."""
+    found = pc.min_max(table.column(SERVED_AT)).as_py()
+    return found["min"].astimezone(UTC), found["max"].astimezone(UTC)
+
+
+def feature_tables(
+    engine: Engine,
+    root: Path | str | FeatureStore,
+    model: str,
+    *,
+    since: datetime,
+    until: datetime,
+    version: str | None = None,
+    variant: str | None = None,
+) -> Iterator[pa.Table]:
+    """Yield the archived rows of a model served in [since, until), a table per file, in no order.
+
+    `monitoring.feature_table.feature_tables_of` says what columns a table has; those of two tables may differ, which
+    `unified` makes one of. Rows whose features are not kept are in none, nor are those of the last minute or so,
+    which are not archived yet.
+
+    Raises:
+        OSError: The store cannot be reached.
+    """
+    store = root if isinstance(root, FeatureStore) else FeatureStore(root)
+    with reading(engine) as connection:
+        paths = feature_files(connection, model, since=since, until=until, version=version)
+    chosen = (pc.field(SERVED_AT) >= since) & (pc.field(SERVED_AT) < until)
+    if variant is not None:
+        chosen &= pc.field(VARIANT) == variant
+    for path in paths:
+        table = store.read(path, filters=chosen)
+        if table.num_rows:
+            yield table
+
+
+def feature_files(
+    connection: Connection, model: str, *, since: datetime, until: datetime, version: str | None = None
+) -> list[str]:
+    """Return the paths of files that may have rows of a model served in [since, until), the oldest first."""
+    columns = FEATURE_FILE.c
+    statement = (
+        select(columns.path)
+        .where(columns.model == model, columns.last_served_at >= since, columns.first_served_at < until)
+        .where(columns.remove_at.is_(None))
+        .order_by(columns.first_served_at, columns.path)
+    )
+    if version is not None:
+        statement = statement.where(columns.model_version == version)
+    return list(connection.execute(statement).scalars())
+
+
+def _safe(name: str) -> str:
+    """Return a name as one of a file; other names have others."""
+    safe = quote(name, safe="")
+    if safe.startswith("."):
+        safe = f"%2E{safe[1:]}"
+    if len(safe) <= _LONGEST_NAME:
+        return safe
+    return f"{safe[:_LONGEST_NAME]}%{blake2b(name.encode(), digest_size=8).hexdigest()}"
+
+
+_TORN = ".tmp"
+
+
+def _write_durably(path: Path, content: Any) -> None:
+    """Write a file that is on the disk, under its name, once this returns."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    torn = path.with_name(f"{path.name}{_TORN}")
+    with torn.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    torn.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
