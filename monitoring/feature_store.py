@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -21,6 +22,7 @@ from pyarrow import fs
 from sqlalchemy import Connection, Engine, select
 
 from database.engine import reading
+from monitoring.errors import FeatureStoreError
 from monitoring.feature_table import SERVED_AT, VARIANT
 from monitoring.tables import FEATURE_FILE
 
@@ -36,19 +38,18 @@ class FeatureStore:
             object store asks for, keys and addresses, is taken from the environment as its own clients do.
 
     Raises:
-        ValueError: The URI is none, or of a store that is not known.
+        FeatureStoreError: The URI is none, or of a store that is not known.
     """
 
     def __init__(self, root: Path | str) -> None:
-        self.root = str(root)
         if isinstance(root, Path) or "://" not in root:
             self._files: Any = fs.LocalFileSystem()
             self._base = str(Path(root).resolve())
         else:
             try:
                 self._files, base = fs.FileSystem.from_uri(root)
-            except pa.ArrowInvalid as error:
-                raise ValueError(f"no place for features: {self.root}") from error
+            except (pa.ArrowException, ValueError, OSError) as error:
+                raise FeatureStoreError(type(error).__name__) from error
             self._base = base.rstrip("/")
         self._is_local = isinstance(self._files, fs.LocalFileSystem)
 
@@ -77,10 +78,15 @@ class FeatureStore:
         return pq.read_schema(self._path(path), filesystem=self._files)
 
     def remove(self, path: str) -> None:
-        """Remove a file, and what a torn attempt to write it left behind; there may be none."""
-        for name in (path, f"{path}{_TORN}") if self._is_local else (path,):
-            with contextlib.suppress(FileNotFoundError):
-                self._files.delete_file(self._path(name))
+        """Remove a file; there may be none."""
+        with contextlib.suppress(FileNotFoundError):
+            self._files.delete_file(self._path(path))
+
+    def sweep(self) -> None:
+        """Remove what was left on the disk by those who died while they wrote; for when nobody writes."""
+        if self._is_local:
+            for torn in Path(self._base).glob(f"*/*/*/*{_TORN}"):
+                torn.unlink(missing_ok=True)
 
     def _path(self, path: str) -> str:
         return f"{self._base}/{path}"
@@ -91,16 +97,14 @@ def feature_path(model: str, model_version: str, served_at: datetime, name: str)
     return f"{_safe(model)}/{_safe(model_version)}/{served_at:%Y-%m-%d}/{name}.parquet"
 
 
-def file_row(
-    path: str, model: str, model_version: str, table: pa.Table, size: int, level: int = 0
-) -> dict[str, Any]:
-    """Return the row of `FEATURE_FILE` for a file with at least one row."""
+def file_row(path: str, model: str, model_version: str, table: pa.Table, size: int) -> dict[str, Any]:
+    """Return the row of `FEATURE_FILE` for a file with at least one row, as it was archived."""
     first, last = served_range(table)
     return {
         "path": path,
         "model": model,
         "model_version": model_version,
-        "level": level,
+        "level": 0,
         "rows": table.num_rows,
         "bytes": size,
         "first_served_at": first,
@@ -126,9 +130,9 @@ def feature_tables(
 ) -> Iterator[pa.Table]:
     """Yield the archived rows of a model served in [since, until), a table per file, in no order.
 
-    `monitoring.feature_table.feature_tables_of` says what columns a table has; those of two tables may differ, which
-    `unified` makes one of. Rows whose features are not kept are in none, nor are those of the last minute or so,
-    which are not archived yet.
+    `monitoring.feature_table.feature_tables_of` says what columns a table has; those of two tables may differ, and
+    `unified` makes one of them. Rows whose features are not kept are in none, nor are those of the last minute or
+    so, which are not archived yet.
 
     Raises:
         OSError: The store cannot be reached.
@@ -177,7 +181,7 @@ _TORN = ".tmp"
 def _write_durably(path: Path, content: Any) -> None:
     """Write a file that is on the disk, under its name, once this returns."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    torn = path.with_name(f"{path.name}{_TORN}")
+    torn = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}{_TORN}")
     with torn.open("wb") as file:
         file.write(content)
         file.flush()

@@ -41,8 +41,9 @@ def feature_tables_of(lines: Iterable[bytes]) -> tuple[dict[Version, pa.Table], 
     for line in lines:
         try:
             record = orjson.loads(line)
-            if record["features"]:
-                records[record["model"], record["model_version"]].append(_plain(record))
+            plain = _plain(record) if record["features"] else None
+            if plain is not None and plain["features"]:
+                records[record["model"], record["model_version"]].append(plain)
         except (ValueError, LookupError, TypeError, AttributeError):
             refused += 1
     return {version: _table(of_version) for version, of_version in records.items()}, refused
