@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, repeat
@@ -11,6 +12,7 @@ import orjson
 import pyarrow as pa
 
 from monitoring.bulk import plain_positions, plain_values
+from monitoring.feature_lines import UnusualLinesError, usual_columns
 
 ID: Final = "fairmind.prediction_id"
 SERVED_AT: Final = "fairmind.served_at"
@@ -24,6 +26,13 @@ AS_JSON: Final = {b"fairmind": b"json"}
 
 _TYPES: Final = frozenset({pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.string()})
 
+_FEW: Final = 20
+_USUAL: Final = re.compile(
+    rb'\{"request_id":"[^"]*","served_at":[^,]*,("model":"(?:[^"\\]|\\.)*","model_version":"(?:[^"\\]|\\.)*")'
+    rb'.*?,"features":(?:(\{)"(?:[^"\\]|\\.)*":\[|(\[)\{)'
+)
+"""A line with features as lists by name, or as rows; group 1 is its model and version, the next ones tell which."""
+
 Version = tuple[str, str]
 """A model and its version."""
 
@@ -36,6 +45,40 @@ def feature_tables_of(lines: Iterable[bytes]) -> tuple[dict[Version, pa.Table], 
     double, int64, bool or string, the narrowest that holds all their values, null where there are none. Numbers of
     both kinds are doubles; a feature without one such type is a column of JSON texts, and its field says so.
     """
+    usual: defaultdict[tuple[bytes, bytes], list[bytes]] = defaultdict(list)
+    others: list[bytes] = []
+    for line in lines:
+        found = _USUAL.match(line)
+        if found is None:
+            others.append(line)
+        else:
+            usual[found[1], found[2] or found[3]].append(line)
+    tables: dict[Version, list[pa.Table]] = defaultdict(list)
+    for (head, _), of_version in usual.items():
+        try:
+            if len(of_version) < _FEW:
+                raise UnusualLinesError
+            table = _usual_table(of_version)
+        except UnusualLinesError:
+            others += of_version
+        else:
+            version = orjson.loads(b"{%b}" % head)
+            tables[version["model"], version["model_version"]].append(table)
+    more, refused = _tables_of_any(others)
+    for known, table in more.items():
+        tables[known].append(table)
+    return {version: unified(parts) for version, parts in tables.items()}, refused
+
+
+def _usual_table(lines: Sequence[bytes]) -> pa.Table:
+    found = usual_columns(lines, _json)
+    ours = [found[name] for name in ("ids", "times", "variants", "predictions", "scores")]
+    features = {name: array for name, array in found["features"].items() if name not in OURS}
+    fields = [*_our_fields(ours), *(pa.field(name, array.type) for name, array in features.items())]
+    return pa.table([*ours, *features.values()], schema=pa.schema(fields))
+
+
+def _tables_of_any(lines: Iterable[bytes]) -> tuple[dict[Version, pa.Table], int]:
     records: defaultdict[Version, list[dict[str, Any]]] = defaultdict(list)
     refused = 0
     for line in lines:
@@ -111,10 +154,7 @@ def _table(records: Sequence[Mapping[str, Any]]) -> pa.Table:
         _prediction_array(predictions),
         pa.array(_joined(record["scores"] for record in records), pa.float64()),
     ]
-    fields = [
-        pa.field(name, array.type, metadata=AS_JSON if name == PREDICTION and array.type == pa.string() else None)
-        for name, array in zip(OURS, columns, strict=True)
-    ]
+    fields = _our_fields(columns)
     names = dict.fromkeys(chain.from_iterable(record["features"] for record in records))
     for name in names:
         if name in OURS:
@@ -130,6 +170,13 @@ def _table(records: Sequence[Mapping[str, Any]]) -> pa.Table:
         columns.append(array)
         fields.append(pa.field(name, array.type, metadata=AS_JSON if is_json else None))
     return pa.table(columns, schema=pa.schema(fields))
+
+
+def _our_fields(columns: Sequence[pa.Array]) -> list[pa.Field]:
+    return [
+        pa.field(name, array.type, metadata=AS_JSON if name == PREDICTION and array.type == pa.string() else None)
+        for name, array in zip(OURS, columns, strict=True)
+    ]
 
 
 def typed(values: Sequence[Any]) -> tuple[pa.Array, bool]:

@@ -91,6 +91,8 @@ def _prediction_rows(record: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Return rows of `PREDICTION`."""
     request_id, positions = record["request_id"], record["positions"]
     rows = len(positions)
+    if rows == 1:
+        return [_only_prediction_row(record, f"{request_id}-{positions[0]}")]
     return list(
         zip(
             [f"{request_id}-{position}" for position in positions],
@@ -111,6 +113,33 @@ def _prediction_rows(record: dict[str, Any]) -> list[tuple[Any, ...]]:
             repeat(False),
             strict=False,  # what repeats has no end
         )
+    )
+
+
+def _only_prediction_row(record: dict[str, Any], prediction_id: str) -> tuple[Any, ...]:
+    """Return what `_prediction_rows` would, for most requests have one row: in a third of the time."""
+    units, cohorts, callers = record["unit_hashes"], record["cohorts"], record["caller_ids"]
+    predictions, scores = record["predictions"], record["scores"]
+    for values in (units, cohorts, callers, predictions, scores):
+        if values is not None and (type(values) is not list or len(values) != 1):
+            raise ValueError("a value for each row")
+    return (
+        prediction_id,
+        record["request_id"],
+        datetime.fromtimestamp(record["served_at"], UTC),
+        record["model"],
+        record["model_version"],
+        record["variant"],
+        record["epoch"],
+        record["rollout_id"],
+        record["protocol"],
+        units and units[0],
+        cohorts and cohorts[0],
+        callers and callers[0],
+        predictions[0],
+        scores and scores[0],
+        record["latency_us"],
+        False,
     )
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     false,
+    text,
 )
 
 from database.types import UtcDateTime
@@ -50,7 +51,13 @@ PREDICTION = Table(
     Column("latency_us", Integer, nullable=False),
     Column("is_repeat", Boolean, nullable=False, server_default=false()),
     Index("prediction_by_model_and_time", "model", "served_at"),
-    Index("prediction_by_caller_id", "model", "caller_id"),
+    Index(
+        "prediction_by_caller_id",
+        "model",
+        "caller_id",
+        sqlite_where=text("caller_id IS NOT NULL"),  # most rows have none, and need no entry
+        postgresql_where=text("caller_id IS NOT NULL"),
+    ),
 )
 """A row per prediction of a record that is not bulk. `is_repeat`: the caller's id was there less than 24 hours
 before (`monitoring.repeats`), so that no analysis counts the row. Request ids are UUIDv7: ids sort by time too."""

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
@@ -138,7 +138,9 @@ def test_tables_of_any_columns_become_one_and_no_value_is_lost(columns: list[lis
 
 def test_rows_have_null_for_features_that_others_have(new_record: Any) -> None:
     table = table_of(new_record, [{"a": 1}], {"b": [2]}, [{"a": 3, "fairmind.score": 9}])
-    assert table.select(["a", "b"]).to_pylist() == [{"a": 1, "b": None}, {"a": None, "b": 2}, {"a": 3, "b": None}]
+    rows = {row["fairmind.prediction_id"]: (row["a"], row["b"]) for row in table.to_pylist()}
+    assert rows == {"r0-0": (1, None), "r1-0": (None, 2), "r2-0": (3, None)}
+    assert table.column_names == [*OURS, "a", "b"] or table.column_names == [*OURS, "b", "a"]
 
 
 def test_rows_whose_features_are_not_kept_are_in_no_file(home: LogHome, new_record: Any) -> None:
@@ -193,3 +195,80 @@ def test_files_are_private_and_known_with_their_rows_and_times(home: LogHome, ne
     assert (row.model, row.model_version, row.rows, row.remove_at) == ("credit", "1", 2, None)
     assert row.last_served_at - row.first_served_at == timedelta(seconds=59.5)
     assert (home.features / row.path).stat().st_size == row.bytes
+
+
+def tables_of_any(lines: list[bytes], monkeypatch: pytest.MonkeyPatch) -> Any:
+    with monkeypatch.context() as patch:
+        patch.setattr("monitoring.feature_table._FEW", len(lines) + 1)
+        return feature_tables_of(lines)
+
+
+SHAPES = st.fixed_dictionaries(
+    {
+        "rows": st.integers(1, 3),
+        "model_version": st.sampled_from(["1", '2"\\']),
+        "variant": st.sampled_from(["champion", None]),
+        "job": st.sampled_from(["nurse", "2026-01-01", 'a\n\u00fc"', None]),
+        "age": st.sampled_from([1.5, 2, None]),
+        "odd": st.sampled_from([1] * 20 + ["x", 2.5, [1]]),
+        "form": st.sampled_from([dict] * 10 + [list]),
+        "more": st.sampled_from([False] * 40 + [True]),
+        "score": st.sampled_from([0.1] * 40 + [None]),
+    }
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(shapes=st.lists(SHAPES, min_size=1, max_size=60), label=st.sampled_from([1, "yes", True, 0.5, "\u00fc"]))
+def test_usual_lines_are_read_by_arrow_as_they_are_read_one_by_one(
+    new_record: Any, monkeypatch: pytest.MonkeyPatch, shapes: list[dict[str, Any]], label: Any
+) -> None:
+    lines = []
+    for number, shape in enumerate(shapes):
+        rows = shape["rows"]
+        features = {name: [shape[name]] * rows for name in ("job", "age", "odd")} | {"none": [None] * rows}
+        if shape["more"]:
+            features["more"] = [1] * rows
+        if shape["form"] is list:
+            features = [{name: values[row] for name, values in features.items()} for row in range(rows)]
+        record = new_record(
+            f"r{number}",
+            served_at=1_700_000_000.123456 + number / 7,
+            model_version=shape["model_version"],
+            variant=shape["variant"],
+            positions=range(2, 2 + rows),
+            predictions=[label] * rows,
+            scores=None if shape["score"] is None else [shape["score"]] * rows,
+            features=features,
+            protected=[{"sex": "f", str(number): "2026-01-01"}] * rows,
+        )
+        lines.append(encode_record(record).rstrip())
+    monkeypatch.setattr("monitoring.feature_table._FEW", 1)
+    quick, refused = feature_tables_of(lines)
+    slow, _ = tables_of_any(lines, monkeypatch)
+    assert refused == 0
+    assert {version: in_order(table) for version, table in quick.items()} == {
+        version: in_order(table) for version, table in slow.items()
+    }
+
+
+def in_order(table: pa.Table) -> pa.Table:
+    return table.select(sorted(table.column_names)).sort_by(OURS[0]).combine_chunks()
+
+
+@pytest.mark.parametrize("features", [{"age": [1.5], "job": ["nurse"]}, [{"age": 1.5, "job": "nurse"}]])
+def test_the_usual_lines_are_not_read_one_by_one(
+    new_record: Any, monkeypatch: pytest.MonkeyPatch, features: Any
+) -> None:
+    lines = [encode_record(new_record(f"r{i}", features=features, scores=[0.5])).rstrip() for i in range(30)]
+    expected, _ = tables_of_any(lines, monkeypatch)
+    monkeypatch.setattr("monitoring.feature_table._plain", None)
+    assert feature_tables_of(lines)[0] == expected
+
+
+def test_a_line_of_another_shape_among_usual_ones_loses_nobody_anything(new_record: Any) -> None:
+    lines = [encode_record(new_record(f"r{i}", features={"age": [1.5]})).rstrip() for i in range(60)]
+    lines.append(encode_record(new_record("odd", features={"age": ["x"], "more": [1]})).rstrip())
+    lines.append(b'{"request_id":"torn","served_at":1,"model":"credit","model_version":"1","features":{"age":[1')
+    tables, refused = feature_tables_of(lines)
+    assert (tables["credit", "1"].num_rows, refused) == (61, 1)

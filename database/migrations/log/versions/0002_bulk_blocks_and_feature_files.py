@@ -15,6 +15,11 @@ down_revision = "0001"
 def upgrade() -> None:
     with op.batch_alter_table("prediction") as prediction:
         prediction.add_column(sa.Column("is_repeat", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.drop_index("prediction_by_caller_id", "prediction")
+    given = sa.text("caller_id IS NOT NULL")
+    op.create_index(
+        "prediction_by_caller_id", "prediction", ["model", "caller_id"], sqlite_where=given, postgresql_where=given
+    )
     _mark_repeats()
     op.create_table(
         "bulk_block",
@@ -50,6 +55,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("feature_file")
     op.drop_table("bulk_block")
+    op.drop_index("prediction_by_caller_id", "prediction")
+    op.create_index("prediction_by_caller_id", "prediction", ["model", "caller_id"])
     with op.batch_alter_table("prediction") as prediction:
         prediction.drop_column("is_repeat")
 
