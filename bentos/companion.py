@@ -107,7 +107,10 @@ class Companion:
         self.tracker.stop()
         if self._lock is not None:
             self._ship()
-            self._upkeep.archive()
+            try:
+                self._upkeep.archive()
+            except Exception as error:  # a disk or a store that is away must not keep it from stopping
+                self._report("archive", f"{type(error).__name__} at the end; the next Companion goes on")
             self._lock.close()
         self.metrics.save()
 
@@ -156,6 +159,7 @@ class Companion:
             self._lock = lock
             for folder in (self.home.models, self.home.prepared, self.home.compiled):
                 sweep(folder)
+            self._upkeep.sweep()
             for thread in self._threads:
                 thread.start()
             self.tracker.start()

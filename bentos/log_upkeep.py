@@ -29,7 +29,7 @@ class LogUpkeep:
 
     def __init__(self, settings: Settings, home: Home, log: Engine, sinks: Sequence[ArchiveSink] = ()) -> None:
         policy = RetentionPolicy.of(settings.monitoring)
-        store = open_features(settings, home)
+        self._store = store = open_features(settings, home)
         self._archive = Archive(home.spool, log, store, sinks)
         self._files = FeatureUpkeep(log, store, policy)
         self._retention = Retention(log, policy)
@@ -39,6 +39,10 @@ class LogUpkeep:
             "features": (self._keep_files, _UPKEEP_SECONDS),
             "retention": (self._delete, _DELETE_SECONDS),
         }
+
+    def sweep(self) -> None:
+        """Remove what a Companion left behind that died while it wrote; before the loops begin."""
+        self._store.sweep()
 
     def archive(self) -> None:
         """Archive the features of what is shipped."""

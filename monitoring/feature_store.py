@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -28,68 +29,82 @@ from monitoring.tables import FEATURE_FILE
 
 _ROW_GROUP_ROWS: Final = 100_000
 _LONGEST_NAME: Final = 150
+_SCHEMES: Final = frozenset({"abfs", "abfss", "file", "gcs", "gs", "hdfs", "mock", "s3", "viewfs"})
 
 
 class FeatureStore:
-    """Reads and writes files by their path in the store.
+    """Reads and writes files by their path in the store, which is first asked for when it is needed.
 
     Args:
         root: A folder, or the URI of one: `file:///…`, `s3://bucket/prefix`, whatever `pyarrow.fs` knows. What an
             object store asks for, keys and addresses, is taken from the environment as its own clients do.
 
     Raises:
-        FeatureStoreError: The URI is none, or of a store that is not known.
+        FeatureStoreError: The URI is of no kind of store that is known.
     """
 
     def __init__(self, root: Path | str) -> None:
-        if isinstance(root, Path) or "://" not in root:
-            self._files: Any = fs.LocalFileSystem()
-            self._base = str(Path(root).resolve())
-        else:
-            try:
-                self._files, base = fs.FileSystem.from_uri(root)
-            except (pa.ArrowException, ValueError, OSError) as error:
-                raise FeatureStoreError(type(error).__name__) from error
-            self._base = base.rstrip("/")
-        self._is_local = isinstance(self._files, fs.LocalFileSystem)
+        scheme, found, _ = ("", "", "") if isinstance(root, Path) else root.partition("://")
+        if found and scheme not in _SCHEMES:
+            raise FeatureStoreError(f"known are {', '.join(sorted(_SCHEMES))}")
+        self._root = root
+        self._is_local = not found or scheme == "file"
+
+    @cached_property
+    def _place(self) -> tuple[Any, str]:
+        """The file system, and the root in it; of some stores, finding it asks the network."""
+        if isinstance(self._root, Path) or "://" not in self._root:
+            return fs.LocalFileSystem(), str(Path(self._root).resolve())
+        try:
+            files, base = fs.FileSystem.from_uri(self._root)
+        except (pa.ArrowInvalid, ValueError) as error:
+            raise FeatureStoreError(type(error).__name__) from error
+        return files, base.rstrip("/")
 
     def write(self, path: str, table: pa.Table) -> int:
         """Write a file, which is there as a whole or not at all, and on a disk for good; return its bytes.
 
         Raises:
             OSError: The store refused, or cannot be reached.
+            FeatureStoreError: The URI is none.
         """
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
         content = sink.getvalue()
+        files, base = self._place
         if self._is_local:
-            _write_durably(Path(self._base) / path, content)
-        else:
-            with self._files.open_output_stream(f"{self._base}/{path}") as stream:
-                stream.write(content)
+            _write_durably(Path(base) / path, content)
+            return int(content.size)
+        try:
+            stream = files.open_output_stream(f"{base}/{path}")
+        except FileNotFoundError:  # a store that has folders
+            files.create_dir(f"{base}/{path}".rpartition("/")[0], recursive=True)
+            stream = files.open_output_stream(f"{base}/{path}")
+        with stream:
+            stream.write(content)
         return int(content.size)
 
-    def read(self, path: str, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
-        """Return a file's table, some columns and rows of it where asked for."""
-        return pq.read_table(self._path(path), filesystem=self._files, columns=columns, filters=filters)
+    def read(self, path: str, filters: Any = None) -> pa.Table:
+        """Return a file's table, some rows of it where asked for."""
+        files, base = self._place
+        return pq.read_table(f"{base}/{path}", filesystem=files, filters=filters)
 
     def schema(self, path: str) -> pa.Schema:
         """Return the schema of a file's table."""
-        return pq.read_schema(self._path(path), filesystem=self._files)
+        files, base = self._place
+        return pq.read_schema(f"{base}/{path}", filesystem=files)
 
     def remove(self, path: str) -> None:
         """Remove a file; there may be none."""
+        files, base = self._place
         with contextlib.suppress(FileNotFoundError):
-            self._files.delete_file(self._path(path))
+            files.delete_file(f"{base}/{path}")
 
     def sweep(self) -> None:
         """Remove what was left on the disk by those who died while they wrote; for when nobody writes."""
         if self._is_local:
-            for torn in Path(self._base).glob(f"*/*/*/*{_TORN}"):
+            for torn in Path(self._place[1]).glob(f"*/*/*/*{_TORN}"):
                 torn.unlink(missing_ok=True)
-
-    def _path(self, path: str) -> str:
-        return f"{self._base}/{path}"
 
 
 def feature_path(model: str, model_version: str, served_at: datetime, name: str) -> str:

@@ -182,9 +182,32 @@ def test_a_uri_is_a_place_too_and_one_that_is_none_is_not_quoted(tmp_path: Path)
     assert FeatureStore(tmp_path / "there").read("a/b.parquet") == table
     store.remove("a/b.parquet")
     store.remove("a/b.parquet")
-    with pytest.raises(FeatureStoreError) as caught:
-        FeatureStore("gopher://key:secret@there")
-    assert "secret" not in str(caught.value)
+    for wrong in ("gopher://key:secret@there", "s3:///secret"):
+        with pytest.raises(FeatureStoreError) as caught:
+            FeatureStore(wrong).write("a.parquet", table)
+        assert "secret" not in str(caught.value)
+
+
+def test_a_store_that_is_no_disk_is_written_and_read_alike() -> None:
+    table = pa.table({"x": [1]})
+    store = FeatureStore("mock:///bucket/prefix/")
+    store.write("a/b.parquet", table)
+    assert (store.read("a/b.parquet"), store.schema("a/b.parquet")) == (table, table.schema)
+    store.sweep()
+    store.remove("a/b.parquet")
+    store.remove("a/b.parquet")
+    with pytest.raises(FileNotFoundError):
+        store.read("a/b.parquet")
+
+
+def test_what_is_left_of_a_file_that_was_being_written_is_swept(home: LogHome, new_record: Any) -> None:
+    home.write([new_record("a")])
+    home.settle()
+    (path,) = home.features.rglob("*.parquet")
+    torn = path.with_name(f"{path.name}.1-2.tmp")
+    torn.write_bytes(b"PAR1")
+    home.store.sweep()
+    assert [*home.features.rglob("*.*")] == [path]
 
 
 def test_files_are_private_and_known_with_their_rows_and_times(home: LogHome, new_record: Any) -> None:
