@@ -22,16 +22,14 @@ _BLOCK_BYTES: Final = 4_000_000
 _TYPES: Final = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
-class UnusualLinesError(Exception):
+class _UnusualError(Exception):
     """The lines are not all of one shape."""
 
 
-def usual_columns(lines: Sequence[bytes], as_json: Callable[[Any], str | None]) -> dict[str, Any]:
+def usual_columns(lines: Sequence[bytes], as_json: Callable[[Any], str | None]) -> dict[str, Any] | None:
     """Return what lines of one model version hold, an array per column: ids, times, variants, predictions, scores
-    and features, of the types that `monitoring.feature_table` says.
-
-    Raises:
-        UnusualLinesError: They are not of one shape; nothing is wrong with them.
+    and features, of the types that `monitoring.feature_table` says. None where they are not of one shape, which
+    means nothing else.
     """
     sample = [orjson.loads(line) for line in lines[:_SAMPLE]]
     try:
@@ -42,8 +40,8 @@ def usual_columns(lines: Sequence[bytes], as_json: Callable[[Any], str | None]) 
             parse_options=pa_json.ParseOptions(explicit_schema=schema),
         ).combine_chunks()
         return _columns(parsed, schema, as_json)
-    except (pa.ArrowException, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise UnusualLinesError from error
+    except (_UnusualError, pa.ArrowException, KeyError, TypeError, AttributeError, IndexError):
+        return None
 
 
 def _schema(sample: Sequence[dict[str, Any]]) -> pa.Schema:
@@ -74,24 +72,24 @@ def _type(lists: Sequence[Sequence[Any]]) -> pa.DataType:
     if kinds == {int, float}:
         return pa.float64()
     if len(kinds) > 1:
-        raise UnusualLinesError
+        raise _UnusualError
     return _TYPES[kinds.pop()] if kinds else pa.bool_()  # lists of nothing but nulls are not read as such
 
 
 def _columns(parsed: pa.Table, schema: pa.Schema, as_json: Callable[[Any], str | None]) -> dict[str, Any]:
     features = _one(parsed, "features")
     if features.type != schema.field("features").type:
-        raise UnusualLinesError  # there are more features than in the first lines
+        raise _UnusualError  # there are more features than in the first lines
     positions = _one(parsed, "positions")
     lengths = pc.list_value_length(positions)
     rows = pc.list_parent_indices(positions)
     places = pc.list_flatten(positions)
     if pc.sum(lengths).as_py() != len(rows) or positions.null_count or places.null_count:
-        raise UnusualLinesError
+        raise _UnusualError
 
     def flat(lists: pa.ListArray) -> pa.Array:
         if lists.null_count or not pc.list_value_length(lists).equals(lengths):
-            raise UnusualLinesError
+            raise _UnusualError
         return pc.list_flatten(lists)
 
     scores = _one(parsed, "scores")

@@ -12,7 +12,7 @@ import orjson
 import pyarrow as pa
 
 from monitoring.bulk import plain_positions, plain_values
-from monitoring.feature_lines import UnusualLinesError, usual_columns
+from monitoring.feature_lines import usual_columns
 
 ID: Final = "fairmind.prediction_id"
 SERVED_AT: Final = "fairmind.served_at"
@@ -55,11 +55,8 @@ def feature_tables_of(lines: Iterable[bytes]) -> tuple[dict[Version, pa.Table], 
             usual[found[1], found[2] or found[3]].append(line)
     tables: dict[Version, list[pa.Table]] = defaultdict(list)
     for (head, _), of_version in usual.items():
-        try:
-            if len(of_version) < _FEW:
-                raise UnusualLinesError
-            table = _usual_table(of_version)
-        except UnusualLinesError:
+        table = None if len(of_version) < _FEW else _usual_table(of_version)
+        if table is None:
             others += of_version
         else:
             version = orjson.loads(b"{%b}" % head)
@@ -70,8 +67,10 @@ def feature_tables_of(lines: Iterable[bytes]) -> tuple[dict[Version, pa.Table], 
     return {version: unified(parts) for version, parts in tables.items()}, refused
 
 
-def _usual_table(lines: Sequence[bytes]) -> pa.Table:
+def _usual_table(lines: Sequence[bytes]) -> pa.Table | None:
     found = usual_columns(lines, _json)
+    if found is None:
+        return None
     ours = [found[name] for name in ("ids", "times", "variants", "predictions", "scores")]
     features = {name: array for name, array in found["features"].items() if name not in OURS}
     fields = [*_our_fields(ours), *(pa.field(name, array.type) for name, array in features.items())]

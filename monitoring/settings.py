@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import orjson
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class MonitoringSettings(BaseSettings):
@@ -41,7 +42,7 @@ class MonitoringSettings(BaseSettings):
     """Share of requests whose features are kept, drawn by request. Predictions are always kept, so that no analysis
     of them changes."""
 
-    redacted_features: dict[str, list[str]] = Field(default_factory=dict)
+    redacted_features: Annotated[dict[str, list[str]], NoDecode] = Field(default={})
     """Features that are written nowhere, by model as JSON: `{"credit": ["ssn"], "*": ["name"]}`; `*` is every
     model."""
 
@@ -64,6 +65,17 @@ class MonitoringSettings(BaseSettings):
     log_bytes: int | None = Field(default=None, ge=10_000_000)
     """Most bytes of the embedded database of the log; the oldest predictions go first, with all that is theirs.
     Unset: no bound. A database server is bounded by age."""
+
+    @field_validator("redacted_features", mode="before")
+    @classmethod
+    def _from_json(cls, value: Any) -> Any:
+        """Read JSON here: the settings library's own error would quote it."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return orjson.loads(value)
+        except orjson.JSONDecodeError:
+            raise ValueError('it takes JSON such as {"credit": ["ssn"], "*": ["name"]}') from None
 
     @model_validator(mode="after")
     def _has_room_for_two_segments(self) -> Self:
