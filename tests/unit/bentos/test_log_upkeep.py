@@ -86,10 +86,10 @@ def test_the_gauges_say_what_waits(companion: Companion, monkeypatch: pytest.Mon
     size = sum(path.stat().st_size for path in companion.home.spool.iterdir())
     until(lambda: companion._shipper.waiting_rows == 1)
     companion._set_gauges(state)
-    values = {sample.name: sample.value for metric in state.registry.collect() for sample in metric.samples}
-    assert values["fairmind_prediction_log_spool_bytes"] == size
-    assert values["fairmind_prediction_log_unshipped_rows"] == 1
-    assert values["fairmind_prediction_log_spool_limit_bytes"] == companion.settings.monitoring.spool_bytes
+    value = state.registry.get_sample_value
+    assert value("fairmind_prediction_log_spool_bytes") == size
+    assert value("fairmind_prediction_log_unshipped_rows") == 1
+    assert value("fairmind_prediction_log_spool_limit_bytes") == companion.settings.monitoring.spool_bytes
 
 
 def test_readiness_says_what_waits_and_warns_before_the_spool_is_full(
