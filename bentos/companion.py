@@ -21,6 +21,7 @@ from sqlalchemy import Engine
 from access.key_store import publish
 from assessment.store import note
 from bentos.configuration import Settings
+from bentos.log_upkeep import LogUpkeep
 from bentos.preparations import Preparations
 from bentos.promotions import follow
 from bentos.stores import open_control, open_home, open_log, open_preparer, open_registry, open_tracking
@@ -69,13 +70,15 @@ class Companion:
         self.folders = VersionFolders(self.cache, self.registry, self._preparations)
         self._unit_salt = deployment_salt(self.control)
         self.problems: dict[str, str] = {}
-        self._shipper = Shipper(self.home.spool, self.log)
+        self._shipper = Shipper(self.home.spool, self.log, archives=True, shipped=self.home.shipped)
+        self._upkeep = LogUpkeep(settings, self.home, self.log)
         self.loops: dict[str, tuple[Callable[[], None], float]] = {
             "serving-state": (self._write_state, _STATE_SECONDS),
             "registry": (self._follow_registry, settings.registry.poll_seconds),
             "preparations": (self._preparations.work, _STATE_SECONDS),
             "shipper": (self._ship, settings.monitoring.ship_seconds),
             "keys": (self._publish_keys, _STATE_SECONDS),
+            **self._upkeep.loops,
         }
         """What is done over and over, each by a thread of its own, and the seconds between; `start` begins them."""
         self.gauges: list[Callable[[StateMetrics], None]] = [self._set_gauges, self._set_rollout_gauges]
@@ -104,6 +107,10 @@ class Companion:
         self.tracker.stop()
         if self._lock is not None:
             self._ship()
+            try:
+                self._upkeep.archive()
+            except Exception as error:  # a disk or a store that is away must not keep it from stopping
+                self._report("archive", f"{type(error).__name__} at the end; the next Companion goes on")
             self._lock.close()
         self.metrics.save()
 
@@ -129,6 +136,10 @@ class Companion:
             model, _, version = reference.rpartition("/")
             state.missing.labels(model, version).set(1)
         state.lag.set(self.log_lag_seconds())
+        state.spool_limit.set(self.settings.monitoring.spool_bytes)
+        if self._lock is not None:
+            state.spool.set(self._shipper.waiting().bytes)
+            state.unshipped.set(self._shipper.waiting_rows)
         state.tracking.set(self.tracker.waiting())
         state.registry_up.set("registry" not in self.problems)
         state.problems.set(len(self.problems.keys() & self.loops.keys()))
@@ -148,6 +159,7 @@ class Companion:
             self._lock = lock
             for folder in (self.home.models, self.home.prepared, self.home.compiled):
                 sweep(folder)
+            self._upkeep.sweep()
             for thread in self._threads:
                 thread.start()
             self.tracker.start()

@@ -232,6 +232,7 @@ OFFLINE: Final = frozenset(
         access.KeyNotFoundError,
         inference.CompileError,
         inference.ParityError,
+        monitoring.FeatureStoreError,
         tracking.OutboxFullError,
         tracking.RecordRefusedError,
     }

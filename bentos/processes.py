@@ -83,6 +83,7 @@ class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carrie
             monitoring=settings.monitoring,
             metrics=process_metrics(deployment_folder(home.run)),
             runners=settings.runners,
+            shipped=home.shipped,
         )
         keyring = Keyring(home.api_keys, workers=settings.serving.workers)
         admission = Admission(keyring, required=_is_exposed() and not settings.serving.insecure)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from bentos.oip import versions
 from bentos.worker import Worker
+
+NEARLY_FULL: Final = 0.8
+"""Share of the spool's bound from which on it is told."""
 
 
 def readiness(worker: Worker) -> tuple[bool, dict[str, Any]]:
@@ -29,13 +33,22 @@ def readiness(worker: Worker) -> tuple[bool, dict[str, Any]]:
         )
     if worker.is_stale:
         problems["companion"] = "the serving state is not being renewed; every unit is served by the champion"
+    waiting, limit = worker.log.waiting_bytes(), worker.monitoring.spool_bytes
+    if waiting >= NEARLY_FULL * limit:
+        problems["prediction_log"] = (
+            f"the spool is {waiting / limit:.0%} full: rows wait for the database; see to it, "
+            "or raise FAIRMIND_MONITORING_SPOOL_BYTES"
+        )
+    shipped = worker.log.shipped_state()
     return ready, {
         "ready": ready,
         "worker": os.getpid(),
         "models": models,
         "problems": problems,
         "prediction_log": {
-            "waiting_bytes": worker.log.waiting_bytes(),
-            "limit_bytes": worker.monitoring.spool_bytes,
+            "waiting_bytes": waiting,
+            "waiting_rows": shipped.rows,
+            "counted_at": datetime.fromtimestamp(shipped.at, UTC).isoformat() if shipped.at else None,
+            "limit_bytes": limit,
         },
     }

@@ -10,6 +10,7 @@ from bentos.configuration import Settings
 from database.engine import server_engine, sqlite_engine
 from database.home import Home
 from database.migrate import upgrade
+from monitoring.feature_store import FeatureStore
 from registry.mlflow_registry import MlflowRegistry
 from registry.store import embedded_tracking_uri, prepare_embedded_store, quiet_mlflow
 from runners.preparation import Preparer
@@ -37,6 +38,12 @@ def open_log(settings: Settings, home: Home) -> Engine:
     engine = sqlite_engine(home.log_db) if url is None else server_engine(url.get_secret_value())
     upgrade(engine, "log", home.run / "migrate.lock")
     return engine
+
+
+def open_features(settings: Settings, home: Home) -> FeatureStore:
+    """Return the feature store: a folder of the home, unless settings name another place."""
+    uri = settings.monitoring.features_uri
+    return FeatureStore(home.features if uri is None else uri)
 
 
 def open_registry(settings: Settings, home: Home) -> MlflowRegistry:

@@ -12,6 +12,7 @@ from pathlib import Path
 from bentos.loaded import LoadedVersions
 from bentos.served import CHALLENGER, CHAMPION, Served, Variant
 from bentos.settings import BatchingSettings, ServingSettings
+from monitoring.kept_features import KeptFeatures
 from monitoring.metrics import ServingMetrics
 from monitoring.predictions import SegmentWriter
 from monitoring.settings import MonitoringSettings
@@ -38,6 +39,7 @@ class Worker:
         monitoring: Bounds of the log.
         metrics: What is counted.
         runners: Bounds of models that run in processes of their own.
+        shipped: Where the Companion says how much of the log is in the database; None: it does not.
     """
 
     def __init__(
@@ -50,12 +52,20 @@ class Worker:
         monitoring: MonitoringSettings,
         metrics: ServingMetrics,
         runners: RunnerPolicy | None = None,
+        shipped: Path | None = None,
     ) -> None:
         self.serving, self.monitoring, self.metrics = serving, monitoring, metrics
         self.models: Mapping[str, Served] = {}
         self.problems: Mapping[str, str] = {}
         self.unit_key = b""
-        self.log = SegmentWriter(spool, segment_bytes=monitoring.segment_bytes, spool_bytes=monitoring.spool_bytes)
+        self.log = SegmentWriter(
+            spool,
+            segment_bytes=monitoring.segment_bytes,
+            spool_bytes=monitoring.spool_bytes,
+            segment_seconds=monitoring.segment_seconds,
+            shipped=shipped,
+            features=KeptFeatures(share=monitoring.features_share, redacted=monitoring.redacted_features),
+        )
         self._state_file = state_file
         self._loaded = LoadedVersions(batching, metrics, self._apply, idle=serving.idle_versions, runners=runners)
         self._content = b""
@@ -90,6 +100,7 @@ class Worker:
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             try:
+                self.log.close_if_old()
                 self._follow_once()
                 self.metrics.save()
             except Exception:

@@ -35,6 +35,7 @@ _BAD_INPUT: Final = frozenset(
         "ConfigurationError",
         "EmptyBatchError",
         "FairnessError",
+        "FeatureStoreError",
         "InsecureError",
         "InvalidKeyError",
         "InvalidPlanError",

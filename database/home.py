@@ -54,6 +54,16 @@ class Home:
         return self.root / "spool"
 
     @property
+    def shipped(self) -> Path:
+        """How far the segments in the spool are shipped, for workers, which ask no database."""
+        return self.run / "shipped.json"
+
+    @property
+    def features(self) -> Path:
+        """Features of logged predictions, as Parquet files."""
+        return self.root / "features"
+
+    @property
     def models(self) -> Path:
         """Last-known-good copies of model versions."""
         return self.root / "models"

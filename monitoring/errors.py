@@ -2,7 +2,8 @@
 
 MonitoringError
 ├── SpoolFullError            the local log may not grow further; nothing is served that cannot be logged
-└── LogUnavailableError       the local log cannot be written
+├── LogUnavailableError       the local log cannot be written
+└── FeatureStoreError         there is no such place for features
 """
 
 from __future__ import annotations
@@ -15,11 +16,9 @@ class MonitoringError(Exception):
 class SpoolFullError(MonitoringError):
     """The local log may not grow further; nothing is served that cannot be logged."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        super().__init__(
-            f"the prediction log's spool is full ({limit_bytes / 1e6:.0f} MB waiting for the database)"
-        )
+    def __init__(self, limit_bytes: int, waits_for: str = "the database") -> None:
+        self.limit_bytes, self.waits_for = limit_bytes, waits_for
+        super().__init__(f"the prediction log's spool is full ({limit_bytes / 1e6:.0f} MB waiting for {waits_for})")
 
 
 class LogUnavailableError(MonitoringError):
@@ -28,3 +27,14 @@ class LogUnavailableError(MonitoringError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"the prediction log cannot be written ({reason}); see to the disk of FAIRMIND_HOME/spool")
+
+
+class FeatureStoreError(MonitoringError):
+    """There is no such place for features; the setting may hold a secret, and is not quoted."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"FAIRMIND_MONITORING_FEATURES_URI names no place for features ({reason}); "
+            "it takes a folder, or a URI such as s3://bucket/prefix"
+        )

@@ -41,6 +41,21 @@ class StateMetrics:
             "Age of the oldest prediction that is not in the database yet; 0 where all are.",
             registry=self.registry,
         )
+        self.spool = Gauge(
+            "fairmind_prediction_log_spool_bytes",
+            "Bytes of the local log that wait for the database.",
+            registry=self.registry,
+        )
+        self.spool_limit = Gauge(
+            "fairmind_prediction_log_spool_limit_bytes",
+            "Most bytes of the local log that may wait for the database: then requests are refused, or rows lost.",
+            registry=self.registry,
+        )
+        self.unshipped = Gauge(
+            "fairmind_prediction_log_unshipped_rows",
+            "Predictions that wait for the database.",
+            registry=self.registry,
+        )
         self.tracking = Gauge(
             "fairmind_tracking_waiting",
             "Results of tests that wait for MLflow or Weights & Biases.",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Collection, Iterable, Iterator, Set
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select
 
+from monitoring.bulk_blocks import read_bulk_blocks
 from monitoring.tables import OUTCOME, PREDICTION
 
 Name = tuple[str | None, str]
@@ -69,12 +70,16 @@ class KnownOutcomes:
         for by_id in by_ids:
             yield max(own, by_id, key=_row_id)[1]
 
-    def _read_predictions(self, ids: Iterable[str]) -> None:
+    def _read_predictions(self, ids: Collection[str]) -> None:
         columns = PREDICTION.c
         statement = select(columns.prediction_id, columns.model, columns.caller_id)
         for row in self._rows(statement, columns.prediction_id, ids):
             caller = None if row["caller_id"] is None else (row["model"], row["caller_id"])
             self._callers[row["prediction_id"]] = caller
+        bulk = [name for name in ids if name not in self._callers]
+        blocks = read_bulk_blocks(self._connection, {name.rpartition("-")[0] for name in bulk})
+        held = {name for found in blocks.values() for block in found for name in block.prediction_ids()}
+        self._callers.update(dict.fromkeys(held.intersection(bulk)))
         for row in self._latest_rows(OUTCOME.c.prediction_id, ids):
             self._latest[None, row["prediction_id"]] = _latest(row)
 

@@ -3,7 +3,8 @@
 A record that `append` returned from lies in the kernel's page cache: it survives the worker being killed. The
 shipper (`monitoring.shipper`) moves segments into the database. A worker holds a lock on its open segment; a
 segment without one has lost its writer and will not grow. So that no segment is ever seen before it is locked, it
-gets the name the shipper looks for only then.
+gets the name the shipper looks for only then. One that is closed and shipped gets a third name: it waits for
+`monitoring.archive`, which keeps its features.
 """
 
 from __future__ import annotations
@@ -26,8 +27,15 @@ from inference.arrays import Texts
 from inference.runtime import EncodedColumns
 from monitoring.bulk import bulk_positions, bulk_repeated, bulk_values
 from monitoring.errors import LogUnavailableError, SpoolFullError
+from monitoring.kept_features import KeptFeatures
+from monitoring.shipped_state import ShippedState, read_shipped_state
 
 SEGMENT_SUFFIX = ".jsonl"
+SHIPPED_SUFFIX = ".shipped"
+"""A segment whose rows are all in the database; only its features are still wanted."""
+QUARANTINE = "quarantine"
+"""Folder in the spool for lines that the database does not take, in a file named after their segment."""
+
 UNLOCKED_SUFFIX = ".new"
 """A segment that its worker is about to lock; empty, and no segment yet."""
 
@@ -47,7 +55,7 @@ class PredictionRecord:
     `variant` is None when the caller asked for the version by number, which keeps the rows out of every analysis. A
     cohort is one of `rollout.assignment.Cohort`, None for a row without a unit or a model that is not split.
     Features are rows, or columns by name; columns, predictions and scores may be arrays, columns strings by
-    reference, positions a range.
+    reference, positions a range. No features at all: they are not kept.
     """
 
     request_id: str
@@ -93,17 +101,33 @@ class SegmentWriter:
     Args:
         spool: Folder of all segments of the deployment.
         segment_bytes: Size at which a new segment is begun.
-        spool_bytes: Most bytes all segments together may have.
+        spool_bytes: Most bytes of all segments together that may wait for the database, and most that may wait for
+            their features to be archived.
+        segment_seconds: Age at which a segment is closed; None: however old.
+        shipped: Where the shipper says how far it is; None: all of a segment waits until it is gone.
+        features: What of the features is written; None: all.
     """
 
-    def __init__(self, spool: Path, *, segment_bytes: int, spool_bytes: int) -> None:
+    def __init__(
+        self,
+        spool: Path,
+        *,
+        segment_bytes: int,
+        spool_bytes: int,
+        segment_seconds: float | None = None,
+        shipped: Path | None = None,
+        features: KeptFeatures | None = None,
+    ) -> None:
         spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._spool, self._segment_bytes, self._spool_bytes = spool, segment_bytes, spool_bytes
+        self._segment_seconds, self._shipped = segment_seconds, shipped
+        self._features = None if features is None or features.are_all else features
         self._sequence = itertools.count()
         self._file = -1
+        self._opened_at = 0.0
         self._written = 0
-        self._others = 0
-        self._checked_at = 0.0
+        self._others = self._unarchived = 0
+        self._checked_at = float("-inf")
 
     def append(self, records: Sequence[PredictionRecord]) -> None:
         """Write the records of one request in one piece.
@@ -113,10 +137,14 @@ class SegmentWriter:
             LogUnavailableError: The disk refused (full, gone). No part of a record stays; of several records, the
                 first ones may.
         """
+        if self._features is not None:
+            records = [self._features.of(record) for record in records]
         data = b"".join([encode_record(record) for record in records])
         if self.waiting_bytes() + len(data) > self._spool_bytes:
-            self.close()  # what is shipped of it no longer waits, but only a closed segment can be removed
-            raise SpoolFullError(self._spool_bytes)
+            self.close()  # its features can be archived, which a segment is as a whole
+            raise SpoolFullError(self._spool_bytes, "the database")
+        if self._unarchived > self._spool_bytes:
+            raise SpoolFullError(self._spool_bytes, "the files of features")
         try:
             if self._written and self._written + len(data) > self._segment_bytes:
                 self.close()
@@ -127,15 +155,25 @@ class SegmentWriter:
             raise LogUnavailableError(error.strerror or type(error).__name__) from error
 
     def waiting_bytes(self) -> int:
-        """Return the bytes in the spool; other segments are looked at no more than once a second."""
+        """Return the bytes that wait for the database; other segments are looked at once a second at most."""
         now = time.monotonic()
         if now - self._checked_at > _SIZE_CHECK_EVERY:
             self._checked_at = now
-            self._others = sum(_size(path) for path in self._spool.glob(f"*{SEGMENT_SUFFIX}")) - self._written
+            self._others = waiting_bytes(self._spool, self.shipped_state().offsets) - self._written
+            self._unarchived = unarchived_bytes(self._spool)
         return self._others + self._written
 
+    def shipped_state(self) -> ShippedState:
+        """Return what the shipper said last."""
+        return read_shipped_state(self._shipped)
+
+    def close_if_old(self) -> None:
+        """Close the segment if it has reached its age; for a clock that ticks where no requests come."""
+        if self._segment_seconds is not None and time.monotonic() - self._opened_at >= self._segment_seconds:
+            self.close()
+
     def close(self) -> None:
-        """Close the segment, which frees it for the shipper to remove; the next record begins another."""
+        """Close the segment, which frees it for the shipper to finish; the next record begins another."""
         if self._file >= 0:
             file, self._file = self._file, -1
             self._others += self._written
@@ -156,7 +194,7 @@ class SegmentWriter:
                 os.close(file)
                 raise
             else:
-                self._file = file
+                self._file, self._opened_at = file, time.monotonic()
 
     def _write(self, data: bytes) -> None:
         done = 0
@@ -186,6 +224,17 @@ def _listed(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(type(value).__name__)
+
+
+def waiting_bytes(spool: Path, offsets: Mapping[str, int]) -> int:
+    """Return the bytes of segments in a spool that are not shipped, by how far each is."""
+    sizes = ((path.name, _size(path)) for path in spool.glob(f"*{SEGMENT_SUFFIX}"))
+    return sum(max(0, size - offsets.get(name, 0)) for name, size in sizes)
+
+
+def unarchived_bytes(spool: Path) -> int:
+    """Return the bytes of segments in a spool that are shipped and wait for their features to be archived."""
+    return sum(_size(path) for path in spool.glob(f"*{SHIPPED_SUFFIX}"))
 
 
 def _size(path: Path) -> int:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
-import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, delete, select
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError, StatementError
+from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from database.engine import reading
-from database.row_insert import RowInsert
-from monitoring.predictions import SEGMENT_SUFFIX, UNLOCKED_SUFFIX
-from monitoring.rows import Line, Rows, decode
+from database.engine import insert_or_ignore, reading
+from monitoring.backlog import Backlog, Waiting
+from monitoring.log_insert import LogInsert
+from monitoring.predictions import QUARANTINE, SHIPPED_SUFFIX, UNLOCKED_SUFFIX
+from monitoring.rows import Line, decode
+from monitoring.shipped_state import ShippedState, write_shipped_state
 from monitoring.sinks import Sink
-from monitoring.tables import FEATURE_BLOCK, PREDICTION, PROTECTED_ATTRIBUTE, SEGMENT
+from monitoring.tables import SEGMENT
 
 _log = logging.getLogger(__name__)
 _CHUNK_BYTES = 4_000_000
-_SERVED_AT = re.compile(rb'\{"request_id":"[^"]*","served_at":([0-9.eE+]+)')
-_HEAD_BYTES = 500
+_TOLD_EVERY = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +42,44 @@ class Shipment:
 
 
 class Shipper:
-    """Ships the segments in `spool`; only one may be at work on a spool at a time (the caller holds a lock).
+    """Ships the segments in `spool`.
+
+    How far a segment is shipped stands in the database, and is read, held and written in the transaction that
+    inserts: of two shippers at work on one spool each record is inserted by one, and shown to that one's sinks. One
+    shipper at a time is enough, though, and the caller sees to it.
 
     A line that is no record, or one that the database will never take, is moved to `spool/quarantine/<segment>`
-    and shipping goes on. After a crash in that moment it may be there twice. `sinks` are told of every record in
-    the transaction that stores it.
+    and shipping goes on. After a crash in that moment it may be there twice.
+
+    Args:
+        spool: Folder of the segments.
+        engine: The log's database.
+        sinks: Told of every record in the transaction that stores it.
+        archives: Whether segments that are done wait for their features to be archived; else they are removed.
+        shipped: Where workers read how far the shipper is; None: they are not told.
     """
 
-    def __init__(self, spool: Path, engine: Engine, sinks: Sequence[Sink] = ()) -> None:
+    def __init__(
+        self,
+        spool: Path,
+        engine: Engine,
+        sinks: Sequence[Sink] = (),
+        *,
+        archives: bool = False,
+        shipped: Path | None = None,
+    ) -> None:
         spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._spool, self._engine, self._sinks = spool, engine, tuple(sinks)
-        self._insert_predictions = RowInsert(engine, PREDICTION)
-        self._insert_features = RowInsert(engine, FEATURE_BLOCK)
-        self._insert_protected = RowInsert(engine, PROTECTED_ATTRIBUTE)
+        self._spool, self._engine = spool, engine
+        self._archives, self._shipped = archives, shipped
+        self._insert = LogInsert(engine, sinks)
+        self._backlog = Backlog(spool)
         self._offsets: dict[str, int] = {}
         self._knows_offsets = False
         self._rows = self._quarantined = 0
+        self._told = ShippedState()
 
     def ship(self) -> Shipment:
-        """Ship all complete lines there are and remove segments that are done and have lost their writer.
+        """Ship all complete lines there are; of segments that are done and have lost their writer, let go.
 
         A segment that fails is left for the next call and does not keep those after it from being shipped.
 
@@ -66,13 +87,36 @@ class Shipper:
             SQLAlchemyError: The database is away or failed; nothing is lost, the next call tries again.
             OSError: A segment cannot be read, or a line not be put aside; the same.
         """
+        try:
+            self._ship_segments()
+        finally:
+            self._tell()
+        waiting = self.waiting()
+        shipment = Shipment(self._rows, self._quarantined, waiting.bytes, waiting.oldest)
+        self._rows = self._quarantined = 0
+        return shipment
+
+    def waiting(self) -> Waiting:
+        """Return what is in the spool and not in the database; needs no database."""
+        return self._backlog.waiting(self._offsets)
+
+    def oldest_waiting(self) -> float | None:
+        """Return when the oldest record that waits was served, None when none does."""
+        return self.waiting().oldest
+
+    @property
+    def waiting_rows(self) -> int:
+        """The rows that were in the spool and not in the database when `ship` ended."""
+        return self._told.rows
+
+    def _ship_segments(self) -> None:
         if not self._knows_offsets:
             with reading(self._engine) as connection:
                 self._offsets = {row.name: row.offset for row in connection.execute(select(SEGMENT))}
             self._knows_offsets = True
         self._remove_unlocked()
         failed: Exception | None = None
-        for path in self._segments():
+        for path in self._backlog.segments():
             try:
                 self._ship_segment(path)
             except FileNotFoundError:  # another shipper was done with it
@@ -83,21 +127,19 @@ class Shipper:
                 failed = failed or error
         if failed is not None:
             raise failed
-        shipment = Shipment(self._rows, self._quarantined, *self._waiting())
-        self._rows = self._quarantined = 0
-        return shipment
 
-    def oldest_waiting(self) -> float | None:
-        """Return when the oldest record that waits was served, None when none does; needs no database."""
-        return self._waiting()[1]
-
-    def _waiting(self) -> tuple[int, float | None]:
-        found = [_unshipped(path, self._offsets.get(path.name, 0)) for path in self._segments()]
-        times = [served_at for _, served_at in found if served_at is not None]
-        return sum(size for size, _ in found), min(times, default=None)
-
-    def _segments(self) -> list[Path]:
-        return sorted(self._spool.glob(f"*{SEGMENT_SUFFIX}"))
+    def _tell(self) -> None:
+        """Tell workers how far the segments are shipped, where that changed or was not told for some seconds."""
+        names = {path.name for path in self._backlog.segments()}
+        offsets = {name: offset for name, offset in self._offsets.items() if name in names}
+        told, now = self._told, time.time()
+        rows = self._backlog.rows(offsets)
+        if offsets == told.offsets and rows == told.rows and abs(now - told.at) < _TOLD_EVERY:
+            return
+        self._told = ShippedState(offsets, rows, now)
+        if self._shipped is not None:
+            with contextlib.suppress(OSError):  # they take for waiting what no longer is, until the disk has room
+                write_shipped_state(self._shipped, self._told)
 
     def _remove_unlocked(self) -> None:
         """Remove what workers left behind that died before they had locked their new segment."""
@@ -113,73 +155,74 @@ class Shipper:
                 os.close(file)
 
     def _ship_segment(self, path: Path) -> None:
-        offsets = self._offsets
         file = os.open(path, os.O_RDONLY)
         try:
             # Asked before the last read: a writer that is gone now can add nothing after it.
             is_abandoned = _try_lock(file)
-            while chunk := os.pread(file, _CHUNK_BYTES, offset := offsets.get(path.name, 0)):
-                end = chunk.rfind(b"\n") + 1
-                if not end:
-                    chunk = os.pread(file, os.fstat(file).st_size - offset, offset)  # one very large record
-                    end = chunk.rfind(b"\n") + 1
-                if not end:
-                    break
-                rows, refused = self._store(path.name, chunk[:end], offset + end)
-                self._rows += rows
-                self._quarantined += refused
-                offsets[path.name] = offset + end
+            while content := _whole_lines(file, self._offsets.get(path.name, 0)):
+                self._store(path, file, content)
             if is_abandoned:
-                torn = os.fstat(file).st_size - offsets.get(path.name, 0)
-                if torn:
-                    _log.warning(
-                        "segment %s ends in %d bytes of a request that was never answered", path.name, torn
-                    )
-                path.unlink()
-                with self._engine.begin() as connection:
-                    connection.execute(delete(SEGMENT).where(SEGMENT.c.name == path.name))
-                offsets.pop(path.name, None)
+                self._let_go(path, file)
         finally:
             os.close(file)
 
-    def _store(self, name: str, content: bytes, offset: int) -> tuple[int, int]:
-        """Store lines and how far the segment is shipped; return the rows stored and the lines put aside."""
+    def _let_go(self, path: Path, file: int) -> None:
+        """Remove a segment that is shipped, or leave it to be archived; its name says that it is shipped."""
+        offset = self._offsets.get(path.name, 0)
+        with reading(self._engine) as connection:
+            known = connection.execute(select(SEGMENT.c.offset).where(SEGMENT.c.name == path.name))
+            reached = known.scalar_one_or_none() or 0
+        if reached != offset:  # the database was set back, to a backup or a replica: the next call ships the rest
+            self._offsets[path.name] = reached
+            return
+        torn = os.fstat(file).st_size - offset
+        if torn:
+            _log.warning("segment %s ends in %d bytes of a request that was never answered", path.name, torn)
+        if self._archives:
+            path.rename(path.with_suffix(SHIPPED_SUFFIX))
+        else:
+            path.unlink()
+            with self._engine.begin() as connection:
+                connection.execute(delete(SEGMENT).where(SEGMENT.c.name == path.name))
+        self._offsets.pop(path.name, None)
+
+    def _store(self, path: Path, file: int, content: bytes) -> None:
+        """Store lines and how far the segment is shipped, where it is shipped as far as we know."""
+        offset = self._offsets.get(path.name, 0)
         lines = [decode(line) for line in content.split(b"\n")[:-1]]
+        rows = 0
+        refused: list[Line] = []
         with self._engine.begin() as connection:
-            rows, refused = self._insert(connection, [line for line in lines if line.rows is not None])
-            refused += [line for line in lines if line.rows is None]
-            if refused:
-                self._quarantine(name, refused)
-            connection.execute(delete(SEGMENT).where(SEGMENT.c.name == name))
-            connection.execute(SEGMENT.insert(), {"name": name, "offset": offset})
-        return rows, len(refused)
+            reached = self._claim(connection, path, file)
+            if reached == offset:
+                rows, refused = self._insert(connection, [line for line in lines if line.rows is not None])
+                refused += [line for line in lines if line.rows is None]
+                if refused:
+                    self._quarantine(path.name, refused)
+                reached = offset + len(content)
+                connection.execute(update(SEGMENT).where(SEGMENT.c.name == path.name).values(offset=reached))
+        self._offsets[path.name] = reached
+        self._rows += rows
+        self._quarantined += len(refused)
 
-    def _insert(self, connection: Connection, lines: list[Line]) -> tuple[int, list[Line]]:
-        """Insert records; return the rows inserted, and the lines refused for what they hold, found by halving."""
-        records = [line.rows for line in lines if line.rows is not None]
-        try:
-            with connection.begin_nested():
-                self._insert_all(connection, records)
-        except Exception as error:
-            if not _is_refusal(error):
-                raise
-            if len(lines) == 1:
-                return 0, [Line(lines[0].content, None, type(error).__name__)]
-            half = len(lines) // 2
-            rows, refused = self._insert(connection, lines[:half])
-            more_rows, more_refused = self._insert(connection, lines[half:])
-            return rows + more_rows, refused + more_refused
-        return sum(len(record.predictions) for record in records), []
+    def _claim(self, connection: Connection, path: Path, file: int) -> int:
+        """Return how far a segment is shipped, which nobody changes before this transaction ends.
 
-    def _insert_all(self, connection: Connection, records: list[Rows]) -> None:
-        self._insert_predictions(connection, [row for record in records for row in record.predictions])
-        self._insert_features(connection, [record.features for record in records])
-        self._insert_protected(connection, [row for record in records for row in record.protected])
-        for sink in self._sinks:
-            sink.shipped(connection, records)
+        Raises:
+            FileNotFoundError: Another shipper was done with the segment, and perhaps the archive too.
+        """
+        held = select(SEGMENT.c.offset).where(SEGMENT.c.name == path.name).with_for_update()
+        offset = connection.execute(held).scalar_one_or_none()
+        if offset is None:
+            connection.execute(insert_or_ignore(self._engine, SEGMENT), {"name": path.name, "offset": 0})
+            offset = connection.execute(held).scalar_one()
+        # Rows are removed after segments have lost this name: a file that still has it was not forgotten.
+        if path.stat().st_ino != os.fstat(file).st_ino:
+            raise FileNotFoundError(path)
+        return int(offset)
 
     def _quarantine(self, name: str, lines: list[Line]) -> None:
-        folder = self._spool / "quarantine"
+        folder = self._spool / QUARANTINE
         folder.mkdir(mode=0o700, exist_ok=True)
         file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(file, "ab") as stream:
@@ -198,23 +241,11 @@ def _try_lock(file: int) -> bool:
     return True
 
 
-def _unshipped(path: Path, offset: int) -> tuple[int, float | None]:
-    """Return the bytes of a segment from `offset` on, and when the first record in them was served."""
-    try:
-        with path.open("rb") as stream:
-            status = os.fstat(stream.fileno())
-            head = os.pread(stream.fileno(), _HEAD_BYTES, offset)
-    except FileNotFoundError:
-        return 0, None
-    if not head:
-        return 0, None
-    match = _SERVED_AT.match(head)
-    return status.st_size - offset, float(match[1]) if match else status.st_mtime
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Return whether the database will refuse these rows each time, whatever its state."""
-    if isinstance(error, DBAPIError):
-        over_a_limit = str(getattr(error.orig, "sqlstate", "")).startswith("54")  # PostgreSQL calls it operational
-        return isinstance(error, (DataError, IntegrityError)) or over_a_limit
-    return isinstance(error, (StatementError, ValueError, TypeError, OverflowError))  # met while binding values
+def _whole_lines(file: int, offset: int) -> bytes:
+    """Return whole lines from a place in a segment on; none where there are none."""
+    chunk = os.pread(file, _CHUNK_BYTES, offset)
+    end = chunk.rfind(b"\n") + 1
+    if chunk and not end:
+        chunk = os.pread(file, os.fstat(file).st_size - offset, offset)  # one very large record
+        end = chunk.rfind(b"\n") + 1
+    return chunk[:end]

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, MetaData, String, Table
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    false,
+    text,
+)
 
 from database.types import UtcDateTime
 
@@ -14,7 +28,8 @@ SEGMENT = Table(
     Column("name", String, primary_key=True),
     Column("offset", BigInteger, nullable=False),
 )
-"""How far each segment of the spool has been shipped; written in the transaction that inserts its rows."""
+"""How far each segment of the spool has been shipped; written in the transaction that inserts its rows, and gone in
+the one that registers the files with its features: without a row, a segment that was shipped is archived too."""
 
 PREDICTION = Table(
     "prediction",
@@ -34,9 +49,56 @@ PREDICTION = Table(
     Column("prediction", JSON, nullable=False),
     Column("score", Float),
     Column("latency_us", Integer, nullable=False),
+    Column("is_repeat", Boolean, nullable=False, server_default=false()),
     Index("prediction_by_model_and_time", "model", "served_at"),
-    Index("prediction_by_caller_id", "model", "caller_id"),
+    Index(
+        "prediction_by_caller_id",
+        "model",
+        "caller_id",
+        sqlite_where=text("caller_id IS NOT NULL"),  # most rows have none, and need no entry
+        postgresql_where=text("caller_id IS NOT NULL"),
+    ),
 )
+"""A row per prediction of a record that is not bulk. `is_repeat`: the caller's id was there less than 24 hours
+before (`monitoring.repeats`), so that no analysis counts the row. Request ids are UUIDv7: ids sort by time too."""
+
+BULK_BLOCK = Table(
+    "bulk_block",
+    METADATA,
+    Column("request_id", String, primary_key=True),
+    Column("model_version", String, primary_key=True),
+    Column("variant", String, primary_key=True),
+    Column("served_at", UtcDateTime, nullable=False),
+    Column("model", String, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("rollout_id", String),
+    Column("protocol", String, nullable=False),
+    Column("latency_us", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("protected", LargeBinary),
+    Index("bulk_block_by_model_and_time", "model", "served_at"),
+)
+"""A row per bulk record: positions, predictions, scores, units and cohorts packed (`monitoring.bulk_blocks`), and
+the protected attributes by themselves, which may be kept for another time. `variant` is empty where the version was
+asked for by number."""
+
+FEATURE_FILE = Table(
+    "feature_file",
+    METADATA,
+    Column("path", String, primary_key=True),
+    Column("model", String, nullable=False),
+    Column("model_version", String, nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("first_served_at", UtcDateTime, nullable=False),
+    Column("last_served_at", UtcDateTime, nullable=False),
+    Column("remove_at", UtcDateTime),
+    Index("feature_file_by_model_and_time", "model", "last_served_at"),
+)
+"""Parquet files with features; `path` is relative to the feature store. `level` counts how often a file's rows were
+merged. A file with `remove_at` is none: it goes when that time has come, and whoever reads it until then may."""
 
 FEATURE_BLOCK = Table(
     "feature_block",
@@ -47,6 +109,7 @@ FEATURE_BLOCK = Table(
     Column("positions", JSON, nullable=False),
     Column("features", JSON, nullable=False),
 )
+"""Features as releases before the feature store kept them; read with its files, and no longer written."""
 
 PROTECTED_ATTRIBUTE = Table(
     "protected_attribute",

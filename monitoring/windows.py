@@ -6,30 +6,18 @@ import gc
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, select
 
 from database.engine import reading
-from monitoring.tables import OUTCOME, PREDICTION, PROTECTED_ATTRIBUTE
+from monitoring.bulk_blocks import BulkBlock, iterate_bulk_blocks
+from monitoring.logged_predictions import LoggedPrediction, bulk_predictions
+from monitoring.tables import BULK_BLOCK, OUTCOME, PREDICTION, PROTECTED_ATTRIBUTE
 
 _ROWS_AT_ONCE = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedPrediction:
-    """One served row; `outcome` is None until one arrives."""
-
-    prediction_id: str
-    model_version: str
-    variant: str | None
-    prediction: Any
-    score: float | None
-    latency_us: int
-    outcome: Any = None
-    protected: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +42,27 @@ def window(
 
     What a variant answered is all there, rows without a unit too: a bias test measures everybody who got an answer.
     (A comparison of variants may use rows with a cohort only.) Rows asked for by version number have no variant and
-    are in no analysis; they are left out. Of several rows to which the caller gave the same id the first counts.
-    Where there are more than `limit` rows, repeated ones among them, the newest are returned.
+    are in no analysis; they are left out, and so are repeats of a caller's id (`monitoring.repeats`). Where there
+    are more than `limit` rows, the newest are returned.
     """
     conditions = [
         PREDICTION.c.model == model,
         PREDICTION.c.served_at < until,
         PREDICTION.c.variant.is_not(None),
+        PREDICTION.c.is_repeat.is_(False),
     ]
+    bulk = (
+        select(BULK_BLOCK)
+        .where(BULK_BLOCK.c.model == model, BULK_BLOCK.c.served_at >= since, BULK_BLOCK.c.served_at < until)
+        .where(BULK_BLOCK.c.variant != "")
+        .order_by(BULK_BLOCK.c.served_at.desc(), BULK_BLOCK.c.request_id.desc())
+    )
     if variant is not None:
         conditions.append(PREDICTION.c.variant == variant)
+        bulk = bulk.where(BULK_BLOCK.c.variant == variant)
     if model_version is not None:
         conditions.append(PREDICTION.c.model_version == model_version)
+        bulk = bulk.where(BULK_BLOCK.c.model_version == model_version)
     columns = PREDICTION.c
     newest = (
         select(
@@ -75,35 +72,45 @@ def window(
             columns.prediction,
             columns.score,
             columns.latency_us,
-            columns.caller_id,
         )
         .where(*conditions, columns.served_at >= since)
         .order_by(columns.served_at.desc(), columns.prediction_id.desc())
         .limit(limit + 1)
     )
     with reading(engine) as connection, _uncollected():
+        blocks = _newest_blocks(connection, bulk, limit)
+        if blocks:
+            newest = newest.add_columns(columns.served_at)
         found = connection.execute(newest).all()
-        chosen = found[:limit]
-        if not chosen:
-            return Window((), truncated=bool(found))
-        if len(found) > limit:
-            oldest = select(columns.served_at).where(columns.prediction_id == chosen[-1].prediction_id)
-            since = connection.execute(oldest).scalar_one()
-        conditions.append(columns.served_at >= since)
-        outcomes = _outcomes(connection, conditions)
-        protected = _protected(connection, conditions)
-        seen: set[str] = set()
-        rows = []
-        for id_, version, role, prediction, score, latency_us, caller_id in reversed(chosen):
-            if caller_id is not None:
-                if caller_id in seen:
-                    continue
-                seen.add(caller_id)
-            groups = protected.get(id_) or {}
-            rows.append(
-                LoggedPrediction(id_, version, role, prediction, score, latency_us, outcomes.get(id_), groups)
-            )
-    return Window(rows, truncated=len(found) > limit)
+        rows: list[LoggedPrediction] = []
+        if found:
+            if len(found) > limit:
+                oldest = select(columns.served_at).where(columns.prediction_id == found[-1].prediction_id)
+                since = connection.execute(oldest).scalar_one()
+            conditions.append(columns.served_at >= since)
+            outcomes, protected = _outcomes(connection, conditions), _protected(connection, conditions)
+            for id_, version, role, prediction, score, latency_us, *_ in reversed(found):
+                groups = protected.get(id_) or {}
+                rows.append(
+                    LoggedPrediction(id_, version, role, prediction, score, latency_us, outcomes.get(id_), groups)
+                )
+        if blocks:
+            timed = [(row[-1], one.prediction_id, one) for row, one in zip(reversed(found), rows, strict=True)]
+            timed += bulk_predictions(connection, blocks)
+            rows = [one for _, _, one in sorted(timed, key=lambda row: row[:2])]
+    return Window(tuple(rows[-limit:]), truncated=len(rows) > limit)
+
+
+def _newest_blocks(connection: Connection, newest_first: Select[Any], limit: int) -> list[BulkBlock]:
+    """Return bulk blocks of a window, as many as hold more than `limit` rows."""
+    blocks: list[BulkBlock] = []
+    rows = 0
+    for block in iterate_bulk_blocks(connection, newest_first):
+        blocks.append(block)
+        rows += len(block.positions)
+        if rows > limit:
+            break
+    return blocks
 
 
 @contextmanager

@@ -35,6 +35,7 @@ TEXTS = {
     "FAIRMIND_DATABASE_URL",
     "FAIRMIND_BENTOS_HOST",
     "FAIRMIND_BENTOS_MODELS",
+    "FAIRMIND_MONITORING_FEATURES_URI",
     "FAIRMIND_REGISTRY_TRUSTED",
 }
 NO_TEXT = [variable for variable in re.findall(r"`(FAIRMIND_[A-Z_]+)`", as_markdown()) if variable not in TEXTS]
@@ -196,6 +197,11 @@ def test_both_documents_list_every_field_once() -> None:
     assert page == example
     assert len(page) == len(set(page)) == len(FIELDS)
     assert set(VARIABLES) <= set(page)
+
+
+def test_features_that_are_not_written_are_named_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAIRMIND_MONITORING_REDACTED_FEATURES", '{"credit": ["ssn"], "*": ["name"]}')
+    assert Settings.load().monitoring.redacted_features == {"credit": ["ssn"], "*": ["name"]}
 
 
 def test_the_example_holds_the_defaults_that_are_used(monkeypatch: pytest.MonkeyPatch) -> None:

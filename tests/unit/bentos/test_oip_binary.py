@@ -15,6 +15,7 @@ import pytest
 from bentos.worker import Worker
 from inference.encoded_tensors import raw_tensor
 from inference.raw_texts import raw_from_texts, texts_from_raw
+from monitoring.feature_table import feature_tables_of
 from monitoring.predictions import BULK_ROWS
 from monitoring.rows import decode
 
@@ -90,7 +91,11 @@ def test_raw_tensors_are_answered_and_logged_as_json_ones_are(service: Any, cred
     raw, json = (decode(line).rows for line in lines)
     assert raw is not None
     assert json is not None
-    assert raw.features[4] == json.features[4] == {name: v.tolist() for name, v in inputs.items()}
+    for line in lines:
+        (table,) = feature_tables_of([line])[0].values()
+        assert {name: table.column(name).to_pylist() for name in inputs} == {
+            name: values.tolist() for name, values in inputs.items()
+        }
     assert len(raw.predictions) == len(json.predictions) == rows
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import MetaData, text
 
 from access.tables import METADATA as ACCESS
 from assessment.tables import METADATA as ASSESSMENT
+from database import migrate
 from database.engine import sqlite_engine
 from database.errors import DatabaseUnavailableError, SchemaVersionError
 from database.migrate import Tree, upgrade, version_table
@@ -58,3 +62,29 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.db").mkdir()
     with pytest.raises(DatabaseUnavailableError):
         upgrade(sqlite_engine(tmp_path / "a.db"), "log", tmp_path / "lock")
+
+
+def test_repeats_that_were_logged_before_they_were_marked_are_marked(tmp_path: Path) -> None:
+    engine = sqlite_engine(tmp_path / "a.db")
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations" / "log"))
+    config.attributes["engine"] = engine
+    command.upgrade(config, "0001")
+    row = {"model_version": "1", "epoch": 1, "protocol": "predict", "prediction": "1", "latency_us": 1}
+    rows = {"a": ("m", "x", 0, "v"), "b": ("m", "x", 23, "v"), "c": ("m", "x", 25, "v"), "d": ("m", "x", 26, None)}
+    rows |= {"e": ("n", "x", 1, "v"), "f": ("m", None, 1, "v"), "g": ("m", "y", 0, None), "h": ("m", "y", 1, "v")}
+    columns = ["prediction_id", "request_id", "served_at", "model", "variant", "caller_id", *row]
+    names = ", ".join(columns)
+    with engine.begin() as connection:
+        for name, (model, caller, hour, variant) in rows.items():
+            time = (datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None) + timedelta(hours=hour)).isoformat(
+                " ", "microseconds"
+            )
+            values = (name, name, time, model, variant, caller, *row.values())
+            marks = ", ".join("?" * len(values))
+            connection.exec_driver_sql(f"INSERT INTO prediction ({names}) VALUES ({marks})", values)
+    upgrade(engine, "log", tmp_path / "lock")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT prediction_id FROM prediction WHERE is_repeat")).scalars().all() == [
+            "b"
+        ]

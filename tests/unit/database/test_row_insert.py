@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import JSON, Column, Engine, Float, Integer, MetaData, String, Table, create_engine, text
+from sqlalchemy import JSON, Column, DateTime, Engine, Float, Integer, MetaData, String, Table, create_engine, text
+from sqlalchemy.exc import StatementError
 
 from database.engine import insert_or_ignore, reading, sqlite_engine
 from database.row_insert import RowInsert
@@ -27,7 +28,8 @@ TABLE = Table(
     Column("name", String),
     Column("score", Float),
 )
-ZONES = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))])
+ZONE = timezone(timedelta(hours=5, minutes=30))
+ZONES = st.sampled_from([UTC, ZONE])
 TOLD = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -59,6 +61,23 @@ def stored(engine: Engine) -> list[Any]:
         rows = [tuple(row) for row in connection.execute(text("SELECT *, typeof(told) FROM t ORDER BY id"))]
         connection.execute(TABLE.delete())
     return rows
+
+
+def test_a_time_is_the_text_that_sqlalchemy_makes_of_one(tmp_path: Path) -> None:
+    plain = Table("plain", MetaData(), Column("at", DateTime))
+    engine = sqlite_engine(tmp_path / "a.db")
+    plain.create(engine)
+    ours = Table("plain", MetaData(), Column("at", UtcDateTime))
+    for time in (datetime(1, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=ZONE)):
+        with engine.begin() as connection:
+            connection.execute(plain.insert(), {"at": time.astimezone(UTC).replace(tzinfo=None)})
+            connection.execute(ours.insert(), {"at": time})
+            one, other = connection.execute(text("SELECT at FROM plain")).scalars()
+            assert one == other
+            assert connection.execute(ours.select()).scalars().all() == [time, time]
+            connection.execute(ours.delete())
+    with pytest.raises(StatementError, match="give them a zone"), engine.begin() as connection:
+        connection.execute(ours.insert(), {"at": WITHOUT_A_ZONE})
 
 
 @given(st.lists(ROW, max_size=6))

@@ -18,10 +18,12 @@ from inference.arrays import Texts
 from inference.columns import columns_from_rows
 from inference.signature import Column, ColumnType, Signature, Task
 from monitoring.bulk import bulk_positions, bulk_repeated, bulk_values, plain_positions, plain_values
+from monitoring.bulk_blocks import read_bulk_blocks
+from monitoring.feature_table import feature_tables_of
 from monitoring.predictions import BULK_ROWS, PredictionRecord, SegmentWriter, encode_record
 from monitoring.rows import decode
 from monitoring.shipper import Shipper
-from monitoring.tables import FEATURE_BLOCK, PREDICTION
+from monitoring.tables import PREDICTION
 
 ROWS = BULK_ROWS + 1
 NUMBERS = np.linspace(0, 1, ROWS)
@@ -76,8 +78,15 @@ def test_arrays_and_lists_ship_as_the_same_rows(new_record: Any, rows: int) -> N
     of_arrays = decode(encode_record(new_record("a", **values(rows))))
     of_lists = decode(encode_record(new_record("a", **as_lists(values(rows)))))
     assert of_arrays.rows is not None
-    assert of_arrays.rows == of_lists.rows
+    assert of_lists.rows is not None
+    assert of_arrays.rows.predictions == of_lists.rows.predictions
     assert len(of_arrays.rows.predictions) == rows
+    assert of_arrays.rows.is_bulk is of_lists.rows.is_bulk is (rows > BULK_ROWS)
+    tables = [
+        feature_tables_of([encode_record(new_record("a", **form))])[0]
+        for form in (values(rows), as_lists(values(rows)))
+    ]
+    assert tables[0] == tables[1]
 
 
 def test_the_columns_of_a_single_row_are_logged_as_that_row(new_record: Any) -> None:
@@ -85,9 +94,9 @@ def test_the_columns_of_a_single_row_are_logged_as_that_row(new_record: Any) -> 
     types = {"age": ColumnType.DOUBLE, "job": ColumnType.STRING, "rooms": ColumnType.LONG}
     columns = tuple(Column(name=name, type=kind) for name, kind in types.items())
     features = columns_from_rows([row], Signature(columns=columns, task=Task.REGRESSION))
-    line = decode(encode_record(new_record("a", features=features)))
-    assert line.rows is not None
-    assert line.rows.features[4] == {name: [value] for name, value in row.items()}
+    line = encode_record(new_record("a", features=features)).rstrip()
+    (table,) = feature_tables_of([line])[0].values()
+    assert table.select(list(row)).to_pylist() == [row]
 
 
 def test_a_bulk_record_is_in_the_database_once(tmp_path: Path, engine: Engine, new_record: Any) -> None:
@@ -97,13 +106,13 @@ def test_a_bulk_record_is_in_the_database_once(tmp_path: Path, engine: Engine, n
     assert Shipper(spool, engine).ship().rows == ROWS + 1
     assert Shipper(spool, engine).ship().rows == 0
     with reading(engine) as connection:
-        found = connection.execute(select(PREDICTION).where(PREDICTION.c.request_id == "a")).all()
-        block = connection.execute(select(FEATURE_BLOCK).where(FEATURE_BLOCK.c.request_id == "a")).one()
-    assert {row.prediction_id: (row.prediction, row.score) for row in found} == {
-        f"a-{index}": (index % 2, NUMBERS[index]) for index in range(ROWS)
-    }
-    assert (block.positions, block.features["rooms"]) == (list(range(ROWS)), list(range(ROWS)))
-    assert block.features["age"][:3] == [0.0, None, NUMBERS[2]]
+        assert connection.execute(select(PREDICTION.c.request_id)).scalars().all() == ["b"]
+        (block,) = read_bulk_blocks(connection, ["a", "b", "c"])["a"]
+    assert block.prediction_ids() == [f"a-{index}" for index in range(ROWS)]
+    assert block.predictions == [index % 2 for index in range(ROWS)]
+    assert block.scores == NUMBERS.tolist()
+    assert block.unit_hashes == ["u"] * ROWS
+    assert (block.model, block.variant, block.protected) == ("credit", "champion", None)
 
 
 def test_rows_that_a_split_scattered_keep_their_positions(new_record: Any) -> None:
@@ -111,7 +120,7 @@ def test_rows_that_a_split_scattered_keep_their_positions(new_record: Any) -> No
     record: PredictionRecord = new_record("a", **values(ROWS) | {"positions": positions})
     line = decode(encode_record(record))
     assert line.rows is not None
-    assert line.rows.features[3] == positions
+    assert [row[0] for row in line.rows.predictions] == [f"a-{position}" for position in positions]
 
 
 def test_several_values_a_row_keep_their_shape() -> None:
@@ -179,14 +188,34 @@ def test_what_is_no_array_of_numbers_stays_as_it_is() -> None:
         {"predictions": {"base64": ""}},
         {"predictions": [1], "positions": {"range": [0, 10**12]}},
         {"predictions": [1], "positions": {"range": ["a", 1]}},
-        {"features": {"age": {"dtype": "<f8", "base64": 7}}},
-        {"features": {"job": {"distinct": ["a"], "codes": {"dtype": "|i1", "base64": "/w=="}}}},
-        {"features": {"job": {"distinct": ["a"], "codes": {"dtype": "|u1", "base64": "AQ=="}}}},
-        {"features": {"job": {"distinct": 1, "codes": {"dtype": "|u1", "base64": "AA=="}}}},
-        {"features": {"job": {"distinct": ["a"]}}},
         {"unit_hashes": {"distinct": ["a"], "codes": {"dtype": "<f8", "base64": ""}}},
     ],
 )
 def test_a_torn_bulk_value_is_a_line_to_put_aside(new_record: Any, wrong: dict[str, Any]) -> None:
     line = orjson.loads(encode_record(new_record("a"))) | wrong
     assert decode(orjson.dumps(line)).rows is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"dtype": "<f8", "base64": 7},
+        {"distinct": ["a"], "codes": {"dtype": "|i1", "base64": "/w=="}},
+        {"distinct": ["a"], "codes": {"dtype": "|u1", "base64": "AQ=="}},
+        {"distinct": 1, "codes": {"dtype": "|u1", "base64": "AA=="}},
+        {"distinct": ["a"]},
+        [1, 2],
+    ],
+)
+def test_a_torn_bulk_feature_loses_the_features_of_its_record_alone(new_record: Any, wrong: Any) -> None:
+    line = orjson.loads(encode_record(new_record("a"))) | {"features": {"age": wrong}}
+    tables, refused = feature_tables_of([orjson.dumps(line), encode_record(new_record("b")).rstrip()])
+    (table,) = tables.values()
+    assert (table.column("fairmind.prediction_id").to_pylist(), refused) == (["b-0"], 1)
+
+
+def test_rows_with_ids_of_their_caller_are_never_bulk(new_record: Any) -> None:
+    given = values(ROWS) | {"caller_ids": [str(row) for row in range(ROWS)]}
+    line = decode(encode_record(new_record("a", **given)))
+    assert line.rows is not None
+    assert not line.rows.is_bulk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from sqlalchemy import Engine, event, select
 from sqlalchemy.exc import OperationalError
 
 from database.engine import reading
+from monitoring.archive import Archive
+from monitoring.feature_store import FeatureStore, feature_tables
 from monitoring.predictions import SegmentWriter
 from monitoring.shipper import Shipper
-from monitoring.tables import FEATURE_BLOCK, PREDICTION
+from monitoring.tables import PREDICTION
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 SECRET = "Zaphod-Beeblebrox"
 
 
@@ -89,6 +93,7 @@ def test_a_record_the_database_never_takes_is_put_aside_and_blocks_nothing(
     new_record: Any,
     case: str,
     caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
     names = [f"r{i:02}" for i in range(21)]
     features = [{"job": SECRET}]
@@ -98,16 +103,19 @@ def test_a_record_the_database_never_takes_is_put_aside_and_blocks_nothing(
     segment.close()
     later = SegmentWriter(spool, segment_bytes=1_000_000, spool_bytes=10_000_000)
     later.append([new_record("later")])
-    shipment = Shipper(spool, engine).ship()
+    shipment = Shipper(spool, engine, archives=True).ship()
     assert (shipment.rows, shipment.quarantined) == (19, 3)
     kept = [name for name in names if name not in {"r00", "r07", "r20"}]
     assert stored(engine) == ["later", *kept]
     assert sorted(orjson.loads(line)["request_id"] for line in quarantined(spool)) == ["r00", "r07", "r20"]
-    with reading(engine) as connection:
-        blocks = connection.execute(select(FEATURE_BLOCK.c.request_id)).scalars()
-        assert sorted(blocks) == ["later", *kept], "a refused record leaves nothing behind"
+    assert Shipper(spool, engine, archives=True).ship().quarantined == 0
+    later.close()
+    Shipper(spool, engine, archives=True).ship()
+    Archive(spool, engine, FeatureStore(tmp_path / "features")).work()
+    archived = feature_tables(engine, tmp_path / "features", "credit", since=LONG_AGO, until=datetime.now(UTC))
+    ids = [name for table in archived for name in table.column("fairmind.prediction_id").to_pylist()]
+    assert sorted(ids) == [f"{name}-0" for name in ["later", *kept]], "a refused record leaves nothing behind"
     assert SECRET not in caplog.text
-    assert Shipper(spool, engine).ship().quarantined == 0
 
 
 class OverALimit(Exception):

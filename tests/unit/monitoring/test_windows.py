@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from monitoring.outcomes import Outcome, keep
-from monitoring.predictions import SegmentWriter
+from monitoring.predictions import BULK_ROWS, SegmentWriter
 from monitoring.shipper import Shipper
 from monitoring.windows import Window, window
 
@@ -67,7 +67,7 @@ def test_of_rows_with_the_same_caller_id_the_first_counts(engine: Engine, log: A
         new_record("e", caller_ids=["twice"], model="other"),
     )
     assert ids(read(engine)) == ["c-0", "b-0", "d-0"]
-    assert ids(read(engine, variant="challenger")) == ["a-0"]
+    assert ids(read(engine, variant="challenger")) == [], "a repeat is one, whichever variant answered it"
 
 
 def test_a_pinned_row_does_not_use_up_a_caller_id(engine: Engine, log: Any, new_record: Any) -> None:
@@ -104,3 +104,50 @@ def test_the_garbage_collector_runs_again_afterwards(engine: Engine, log: Any, n
     log(new_record("a"))
     read(engine)
     assert gc.isenabled()
+
+
+def bulk(new_record: Any, name: str, **changes: Any) -> Any:
+    rows = BULK_ROWS + 1
+    values = {
+        "positions": range(0, 2 * rows, 2),
+        "predictions": [i % 2 for i in range(rows)],
+        "scores": [0.5] * rows,
+        "features": [],
+        "protected": [{"sex": "f" if i % 3 else "m"} for i in range(rows)],
+    }
+    return new_record(name, **values | changes)
+
+
+def test_rows_of_bulk_requests_are_there_with_what_came_of_them(engine: Engine, log: Any, new_record: Any) -> None:
+    log(
+        new_record("a"),
+        bulk(new_record, "b"),
+        new_record("c"),
+        bulk(new_record, "d", variant=None),
+        bulk(new_record, "e", variant="challenger", protected=None),
+        bulk(new_record, "f", model="other"),
+    )
+    outcomes = [
+        Outcome(prediction_id="b-4", outcome=0, protected={"sex": "no", "age": "old"}),
+        Outcome(prediction_id="b-4", outcome=1),
+        Outcome(prediction_id="b-5", outcome=1),
+    ]
+    assert keep(engine, outcomes, NOW).unmatched == 1, "row 5 was not in this part of the request"
+    found = read(engine)
+    each = [f"{name}-{2 * i}" for name in "be" for i in range(BULK_ROWS + 1)]
+    assert ids(found) == ["a-0", *sorted(each[: BULK_ROWS + 1]), "c-0", *sorted(each[BULK_ROWS + 1 :])]
+    row = next(row for row in found.rows if row.prediction_id == "b-4")
+    assert (row.prediction, row.score, row.outcome, row.variant) == (0, 0.5, 1, "champion")
+    assert row.protected == {"sex": "f", "age": "old"}
+    assert ids(read(engine, variant="challenger")) == sorted(each[BULK_ROWS + 1 :])
+    assert ids(read(engine, model_version="9")) == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 500, BULK_ROWS + 2, BULK_ROWS + 3])
+def test_the_newest_rows_are_taken_from_bulk_requests_too(
+    engine: Engine, log: Any, new_record: Any, limit: int
+) -> None:
+    log(new_record("a"), bulk(new_record, "b"), new_record("c"))
+    whole, cut = read(engine), read(engine, limit=limit)
+    assert ids(cut) == ids(whole)[-limit:]
+    assert (whole.truncated, cut.truncated) == (False, limit < BULK_ROWS + 3)
