@@ -29,6 +29,7 @@ from bentos.version_folders import Key, VersionFolders
 from database.home import Home
 from monitoring.exposition import StateMetrics
 from monitoring.metrics import ServingMetrics
+from monitoring.predictions import SEGMENT_SUFFIX
 from monitoring.shipper import Shipper
 from registry.errors import RegistryError
 from registry.incoming import sweep
@@ -44,6 +45,8 @@ from tracking.delivery import Delivered
 _log = logging.getLogger(__name__)
 _STATE_SECONDS = 0.25
 _LOCK_SECONDS = 1.0
+_REST_SECONDS = 10.0
+_REST_STEP_SECONDS = 0.05
 
 
 class Companion:
@@ -97,7 +100,7 @@ class Companion:
         threading.Thread(target=self._take_lock, name="lock", daemon=True).start()
 
     def stop(self) -> None:
-        """End the loops, after one last look at the spool."""
+        """End the loops, and ship what workers log while they end, for as long as they may take."""
         self._stop.set()
         self._aliases_moved.set()
         for thread in self._threads:
@@ -106,7 +109,7 @@ class Companion:
                 thread.join(timeout=10)
         self.tracker.stop()
         if self._lock is not None:
-            self._ship()
+            self._ship_rest()
             try:
                 self._upkeep.archive()
             except Exception as error:  # a disk or a store that is away must not keep it from stopping
@@ -222,6 +225,18 @@ class Companion:
 
     def _publish_keys(self) -> None:
         publish(self.control, self.home.api_keys)
+
+    def _ship_rest(self) -> None:
+        deadline = time.monotonic() + _REST_SECONDS
+        try:
+            self._ship()
+            while any(self.home.spool.glob(f"*{SEGMENT_SUFFIX}")) and time.monotonic() < deadline:
+                time.sleep(_REST_STEP_SECONDS)  # a worker that still answers holds its segment
+                self._ship()
+        except Exception as error:
+            # Nothing is lost: it stays in the spool, for the Companion that comes next.
+            places = "".join(traceback.format_tb(error.__traceback__))
+            self._report("shipper", f"{type(error).__name__} at the end; the log says where", places)
 
     def _ship(self) -> None:
         shipment = self._shipper.ship()

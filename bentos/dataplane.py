@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.errors import TooLargeError
+from bentos.exposed import Exposed
 from bentos.served import Target, Variant, find
 from bentos.worker import Worker
 from inference.errors import EmptyBatchError
@@ -33,6 +34,9 @@ Values = list[Any] | NDArray[Any]
 Features = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | EncodedColumns
 Decode = Callable[[Signature, Sequence[int] | None], tuple[EncodedColumns, Features]]
 """Returns the columns of the rows at some positions (None: all), and the same rows in a form to be logged."""
+
+Groups = list[tuple[Variant, Sequence[int] | None]]
+"""Variants with the positions of the rows they are given; None: all."""
 
 _ONLY: Final = (0,)
 """The place of the only row; unlike a range, the log's encoder knows it."""
@@ -115,6 +119,8 @@ class DataPlane:
     async def answer(self, target: Target, request: Request) -> list[Part]:
         """Return the request's parts, logged and counted.
 
+        Rows of units that are compared are in the log twice: before their model runs, and with their answer.
+
         Raises:
             InferenceError: The rows do not fit, or cannot be answered now.
             SpoolFullError, LogUnavailableError: The answer could not be logged, and settings say that then there is
@@ -126,36 +132,58 @@ class DataPlane:
         patience = self._seconds if request.patience is None else min(self._seconds, request.patience)
         deadline = request.started + patience
         groups, cohorts = _assign(target, request)
-        if len(groups) == 1:
-            variant = groups[0][0]
-            columns, features = request.decode(variant.batcher.model.signature, None)
-            answer = await variant.batcher.predict(columns, request.rows, deadline, request.params)
-            parts = [Part(variant, _ONLY if request.rows == 1 else range(request.rows), features, answer)]
-        else:
-            decoded = [
-                (variant, positions or (), *request.decode(variant.batcher.model.signature, positions))
-                for variant, positions in groups
-            ]
-            answers = await asyncio.gather(
-                *(
-                    variant.batcher.predict(columns, len(positions), deadline, request.params)
-                    for variant, positions, columns, _ in decoded
+        decoded = [
+            (variant, chosen, *request.decode(variant.batcher.model.signature, chosen))
+            for variant, chosen in groups
+        ]
+        every = _ONLY if request.rows == 1 else range(request.rows)
+        exposed = None if cohorts is None else self._expose(target, request, groups, cohorts, every)
+        try:
+            if len(decoded) == 1:
+                variant, _, columns, features = decoded[0]
+                answer = await variant.batcher.predict(columns, request.rows, deadline, request.params)
+                parts = [Part(variant, every, features, answer)]
+            else:
+                answers = await asyncio.gather(
+                    *(
+                        variant.batcher.predict(columns, len(positions or ()), deadline, request.params)
+                        for variant, positions, columns, _ in decoded
+                    )
                 )
-            )
-            parts = [
-                Part(variant, positions, features, answer)
-                for (variant, positions, _, features), answer in zip(decoded, answers, strict=True)
-            ]
-        self._log(target, request, parts, cohorts)
+                parts = [
+                    Part(variant, positions or (), features, answer)
+                    for (variant, positions, _, features), answer in zip(decoded, answers, strict=True)
+                ]
+            self._log(target, request, parts, exposed)
+        except BaseException as error:
+            if exposed is not None:
+                exposed.end(self._worker.log, error)
+            raise
         self._count(target, request, parts)
         return parts
 
-    def _log(
-        self, target: Target, request: Request, parts: Sequence[Part], cohorts: Sequence[Cohort | None] | None
-    ) -> None:
+    def _expose(
+        self,
+        target: Target,
+        request: Request,
+        groups: Groups,
+        cohorts: Sequence[Cohort | None],
+        every: Sequence[int],
+    ) -> Exposed:
+        """Log which variants the rows in a cohort are given, before any of them runs."""
+        exposed = Exposed(target.served, request, cohorts, self._unit_hashes(request.units) or ())
+        try:
+            exposed.begin(self._worker.log, [(variant, positions or every) for variant, positions in groups])
+        except (SpoolFullError, LogUnavailableError):
+            if self._worker.monitoring.on_full == "refuse":
+                raise
+        return exposed
+
+    def _log(self, target: Target, request: Request, parts: Sequence[Part], exposed: Exposed | None) -> None:
         now = time.time()
         latency_us = int((time.perf_counter() - request.started) * 1e6)
-        unit_hashes = self._unit_hashes(request.units)
+        unit_hashes = self._unit_hashes(request.units) if exposed is None else exposed.unit_hashes
+        cohorts = None if exposed is None else exposed.cohorts
         records = [
             PredictionRecord(
                 request_id=request.id,
@@ -210,9 +238,7 @@ class DataPlane:
             metrics.predicted(model, variant, request.protocol, len(part.positions), seconds)
 
 
-def _assign(
-    target: Target, request: Request
-) -> tuple[list[tuple[Variant, Sequence[int] | None]], list[Cohort | None] | None]:
+def _assign(target: Target, request: Request) -> tuple[Groups, list[Cohort | None] | None]:
     """Return each variant with the positions of its rows (None means all), and the rows' cohorts where any are."""
     if target.pinned is not None:
         return [(target.pinned, None)], None

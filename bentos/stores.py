@@ -27,7 +27,7 @@ def open_home(settings: Settings) -> Home:
 def open_control(settings: Settings, home: Home) -> Engine:
     """Return the database of serving state and rollouts, its tables current."""
     url = settings.database.url
-    engine = sqlite_engine(home.control_db) if url is None else server_engine(url.get_secret_value())
+    engine = sqlite_engine(home.control_db) if url is None else server_engine(url.get_secret_value(), "control")
     upgrade(engine, "control", home.run / "migrate.lock")
     return engine
 
@@ -35,7 +35,7 @@ def open_control(settings: Settings, home: Home) -> Engine:
 def open_log(settings: Settings, home: Home) -> Engine:
     """Return the database of predictions and outcomes, its tables current."""
     url = settings.database.url
-    engine = sqlite_engine(home.log_db) if url is None else server_engine(url.get_secret_value())
+    engine = sqlite_engine(home.log_db) if url is None else server_engine(url.get_secret_value(), "log")
     upgrade(engine, "log", home.run / "migrate.lock")
     return engine
 

@@ -33,6 +33,7 @@ _BAD_INPUT: Final = frozenset(
         "AdoptionError",
         "AssessmentError",
         "ConfigurationError",
+        "DatabaseUrlError",
         "EmptyBatchError",
         "FairnessError",
         "FeatureStoreError",

@@ -1,22 +1,45 @@
-"""Engines, made here and nowhere else, and the two statements dialects spell differently.
+"""Engines, made here and nowhere else, and the statements dialects spell differently.
+
+On both engines `engine.begin()` means the same: one writer at a time, who waits for the one before and sees all it
+wrote. SQLite has a write lock; on a server a transaction takes an advisory lock of its tree first. What is read and
+then written in one transaction needs no further care.
 
 No engine puts the parameters of a statement into its errors: feature values and outcomes are among them.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import orjson
-from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from database.errors import DatabaseUrlError
+
+Tree = Literal["control", "log"]
+
 _BUSY_TIMEOUT_MS = 10_000
+_WRITER_LOCKS: Final[dict[Tree, int]] = {"control": 0x6661_6972_0001, "log": 0x6661_6972_0002}
+"""Advisory locks of the server, one per tree: numbers that nobody else in the database happens to use."""
+_IDLE_TIMEOUT_MS: Final = 60_000
+"""A writer that said nothing for so long has lost its network, and the others wait for it."""
+_LINK: Final = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "application_name": "fairmind",
+}
+"""What a connection is made with where the address says nothing else: a server that is gone is noticed soon."""
 
 
 def sqlite_engine(path: Path) -> Engine:
@@ -34,15 +57,44 @@ def sqlite_engine(path: Path) -> Engine:
     return engine
 
 
-def server_engine(url: str) -> Engine:
-    """Return an engine on a database server; a connection found dead is replaced, not reported."""
-    return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+def server_engine(url: str, tree: Tree) -> Engine:
+    """Return an engine on the PostgreSQL database at `url`, for the tables of one tree.
+
+    A connection found dead is replaced, not reported. Both trees may lie in one database.
+
+    Raises:
+        DatabaseUrlError: It is no address of a PostgreSQL database.
+    """
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        raise DatabaseUrlError from None
+    if address.drivername not in {"postgresql", "postgres", "postgresql+psycopg"}:
+        raise DatabaseUrlError
+    engine = create_engine(
+        address.set(drivername="postgresql+psycopg"),
+        connect_args={name: value for name, value in _LINK.items() if name not in address.query},
+        pool_pre_ping=True,
+        hide_parameters=True,
+        json_serializer=_to_json,
+        json_deserializer=_from_json,
+    )
+    event.listen(engine, "begin", functools.partial(_begin_server, _WRITER_LOCKS[tree]))
+    return engine
+
+
+def patiently(engine: Engine, seconds: float) -> Engine:
+    """Return the same engine with writers that wait so long for others, where it is on a server."""
+    return engine.execution_options(fairmind_lock_ms=round(seconds * 1000))
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Yield a connection for queries: one consistent view, no write lock."""
-    with engine.connect().execution_options(fairmind_reading=True) as connection:
+    options: dict[str, Any] = {"fairmind_reading": True}
+    if engine.dialect.name == "postgresql":
+        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with engine.connect().execution_options(**options) as connection:
         yield connection
 
 
@@ -62,10 +114,22 @@ def give_back(engine: Engine, pages: int) -> None:
 
 
 def insert_or_ignore(engine: Engine, table: Table) -> Insert:
-    """Return an insert that leaves rows alone whose key is already there."""
+    """Return an insert that leaves rows alone whose key is already there; `rowcount` says how many were not."""
     if engine.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
+        return postgresql.insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
     return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def insert_or_fill(engine: Engine, table: Table, names: Sequence[str]) -> Insert:
+    """Return an insert that sets the named columns of a row whose key is there, unless the first would be null."""
+    insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table)
+    given = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key),
+        set_={name: given[name] for name in names},
+        where=given[names[0]].is_not(None),
+    )
 
 
 def _to_json(value: Any) -> str:
@@ -93,6 +157,19 @@ def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _begin_server(lock: int, connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get("fairmind_reading", False):
+        return
+    waits = int(options.get("fairmind_lock_ms", _BUSY_TIMEOUT_MS))
+    # For this transaction only, and by no option of the connection: poolers in between know of neither.
+    connection.exec_driver_sql(
+        f"SELECT set_config('lock_timeout', '{waits}', true), "
+        f"set_config('idle_in_transaction_session_timeout', '{_IDLE_TIMEOUT_MS}', true)"
+    )
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock})")
 
 
 def _begin_sqlite(connection: Connection) -> None:

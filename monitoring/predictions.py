@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import itertools
 import os
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from inference.arrays import Texts
 from inference.runtime import EncodedColumns
 from monitoring.bulk import bulk_positions, bulk_repeated, bulk_values
 from monitoring.errors import LogUnavailableError, SpoolFullError
+from monitoring.exposure_records import ANSWERED, ExposureRecord, encode_exposure
 from monitoring.kept_features import KeptFeatures
 from monitoring.shipped_state import ShippedState, read_shipped_state
 
@@ -75,6 +77,7 @@ class PredictionRecord:
     cohorts: Sequence[str | None] | None = None
     caller_ids: Sequence[str | None] | None = None
     protected: Sequence[Mapping[str, str | None] | None] | None = None
+    status: str = ANSWERED
 
 
 def encode_record(record: PredictionRecord) -> bytes:
@@ -120,9 +123,9 @@ class SegmentWriter:
     ) -> None:
         spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._spool, self._segment_bytes, self._spool_bytes = spool, segment_bytes, spool_bytes
+        self._id, self._sequence = secrets.token_hex(8), itertools.count()
         self._segment_seconds, self._shipped = segment_seconds, shipped
         self._features = None if features is None or features.are_all else features
-        self._sequence = itertools.count()
         self._file = -1
         self._opened_at = 0.0
         self._written = 0
@@ -139,7 +142,17 @@ class SegmentWriter:
         """
         if self._features is not None:
             records = [self._features.of(record) for record in records]
-        data = b"".join([encode_record(record) for record in records])
+        self._append(b"".join([encode_record(record) for record in records]))
+
+    def expose(self, records: Sequence[ExposureRecord]) -> None:
+        """Write what is known of rows in a cohort before they are answered, or that they will not be.
+
+        Raises:
+            SpoolFullError, LogUnavailableError: As from `append`.
+        """
+        self._append(b"".join([encode_exposure(record) for record in records]))
+
+    def _append(self, data: bytes) -> None:
         if self.waiting_bytes() + len(data) > self._spool_bytes:
             self.close()  # its features can be archived, which a segment is as a whole
             raise SpoolFullError(self._spool_bytes, "the database")
@@ -152,6 +165,9 @@ class SegmentWriter:
                 self._open()
             self._write(data)
         except OSError as error:
+            if self._written:  # as above: on a full disk, what is shipped makes room only once it is closed
+                with contextlib.suppress(OSError):
+                    self.close()
             raise LogUnavailableError(error.strerror or type(error).__name__) from error
 
     def waiting_bytes(self) -> int:
@@ -182,7 +198,8 @@ class SegmentWriter:
 
     def _open(self) -> None:
         while self._file < 0:
-            name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._sequence)}"
+            # In the order of time as far as the clock knows; no two are ever of one name, on any host.
+            name = f"{time.time_ns():020d}-{self._id}-{next(self._sequence)}"
             unlocked = self._spool / f"{name}{UNLOCKED_SUFFIX}"
             file = os.open(unlocked, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
             try:

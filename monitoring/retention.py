@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, func, s
 from database.engine import give_back, reading
 from monitoring.identifiers import uuid7
 from monitoring.settings import MonitoringSettings
-from monitoring.tables import BULK_BLOCK, FEATURE_BLOCK, OUTCOME, PREDICTION, PROTECTED_ATTRIBUTE
+from monitoring.tables import BULK_BLOCK, EXPOSURE, FEATURE_BLOCK, OUTCOME, PREDICTION, PROTECTED_ATTRIBUTE
 
 _ROWS_AT_ONCE: Final = 2_000
 _BLOCKS_AT_ONCE: Final = 10
@@ -72,6 +72,7 @@ class Retention:
                 before = _first_id(now - policy.predictions)
                 deleted += _delete(connection, PREDICTION, PREDICTION.c.prediction_id, before, _ROWS_AT_ONCE)
                 deleted += _delete(connection, BULK_BLOCK, BULK_BLOCK.c.request_id, before, _BLOCKS_AT_ONCE)
+                deleted += _delete(connection, EXPOSURE, EXPOSURE.c.prediction_id, before, _ROWS_AT_ONCE)
             if policy.protected is not None:
                 before = _first_id(now - policy.protected)
                 attributes = PROTECTED_ATTRIBUTE.c
@@ -149,6 +150,7 @@ def _delete_oldest(connection: Connection) -> int:
         PREDICTION.c.prediction_id,
         BULK_BLOCK.c.request_id,
         PROTECTED_ATTRIBUTE.c.prediction_id,
+        EXPOSURE.c.prediction_id,
         FEATURE_BLOCK.c.request_id,
     )
     deleted = sum(connection.execute(delete(key.table).where(key <= bound)).rowcount for key in keys)

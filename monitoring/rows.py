@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import repeat
 from typing import Any
@@ -13,6 +13,7 @@ import orjson
 
 from monitoring.bulk import plain_positions, plain_values
 from monitoring.bulk_blocks import block_row
+from monitoring.exposure_records import ANSWERED, compared_positions
 from monitoring.predictions import BULK_ROWS
 
 _BULK = re.compile(rb'\{"(?:dtype|distinct|range|base64|codes)"')
@@ -30,6 +31,10 @@ class Rows:
     predictions: list[tuple[Any, ...]]
     protected: list[tuple[Any, ...]]
     block: tuple[Any, ...] | None = None
+    exposures: list[tuple[Any, ...]] = field(default_factory=list)
+    """Of the rows in a compared cohort (`monitoring.exposure_records`), as `EXPOSURE` has them. Each is shown when
+    it begins, status None, by a record without predictions, and again when it ends, mostly by the record with its
+    prediction. Protected attributes may come with both."""
 
     @property
     def is_bulk(self) -> bool:
@@ -50,13 +55,46 @@ def decode(line: bytes) -> Line:
     """Return a line with the rows in it, without features; whatever is wrong with it, this raises nothing."""
     try:
         record = orjson.loads(line)
-        plain = record if _BULK.search(line) is None else _plain(record)
-        predictions, protected = _prediction_rows(plain), _protected_rows(plain)
-        is_bulk = len(predictions) > BULK_ROWS and plain["caller_ids"] is None
-        rows = Rows(predictions, protected, block_row(record, len(predictions)) if is_bulk else None)
+        rows = _rows(record, record if _BULK.search(line) is None else _plain(record))
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError) as error:
         return Line(line, None, type(error).__name__)
     return Line(line, rows)
+
+
+def _rows(record: dict[str, Any], plain: dict[str, Any]) -> Rows:
+    """Return the rows of a decoded line; `plain` is the same without the bulk form."""
+    if record.get("kind") == "exposure":
+        return Rows([], _protected_rows(record), exposures=_exposure_rows(record, record["status"]))
+    predictions = _prediction_rows(plain)
+    is_bulk = len(predictions) > BULK_ROWS and plain["caller_ids"] is None
+    block = block_row(record, len(predictions)) if is_bulk else None
+    exposures = [] if plain.get("cohorts") is None else _exposure_rows(plain, plain.get("status", ANSWERED))
+    return Rows(predictions, _protected_rows(plain), block, exposures)
+
+
+def _exposure_rows(record: dict[str, Any], status: str | None) -> list[tuple[Any, ...]]:
+    """Return rows of `EXPOSURE`; none for rows that are in no compared cohort."""
+    cohorts, units, positions = record["cohorts"], record["unit_hashes"], record["positions"]
+    places = compared_positions(range(len(positions)), cohorts, units)
+    if not places:
+        return []
+    served_at = datetime.fromtimestamp(record["served_at"], UTC)
+    return [
+        (
+            f"{record['request_id']}-{positions[place]}",
+            record["rollout_id"],
+            record["epoch"],
+            cohorts[place],
+            record["variant"],
+            record["model"],
+            record["model_version"],
+            units[place],
+            served_at,
+            status,
+            record["latency_us"],
+        )
+        for place in places
+    ]
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +149,7 @@ def _prediction_rows(record: dict[str, Any]) -> list[tuple[Any, ...]]:
             _each_if_any(record["scores"], rows),
             repeat(record["latency_us"]),
             repeat(False),
+            repeat(record.get("status", ANSWERED)),
             strict=False,  # what repeats has no end
         )
     )

@@ -50,6 +50,7 @@ PREDICTION = Table(
     Column("score", Float),
     Column("latency_us", Integer, nullable=False),
     Column("is_repeat", Boolean, nullable=False, server_default=false()),
+    Column("status", String, nullable=False, server_default="ok"),
     Index("prediction_by_model_and_time", "model", "served_at"),
     Index(
         "prediction_by_caller_id",
@@ -133,3 +134,26 @@ OUTCOME = Table(
     Index("outcome_by_caller_id", "model", "caller_id"),
 )
 """Every outcome that said something new, corrections too: of those of a prediction the one received last counts."""
+
+EXPOSURE = Table(
+    "exposure",
+    METADATA,
+    Column("prediction_id", String, primary_key=True),
+    Column("rollout_id", String),
+    Column("epoch", Integer, nullable=False),
+    Column("cohort", String, nullable=False),
+    Column("variant", String),
+    Column("model", String, nullable=False),
+    Column("model_version", String, nullable=False),
+    Column("unit_hash", String),
+    Column("served_at", UtcDateTime, nullable=False),
+    Column("status", String),
+    Column("latency_us", Integer),
+    Index("exposure_by_rollout_and_unit", "rollout_id", "unit_hash"),
+    Index("exposure_by_model_and_time", "model", "served_at"),
+)
+"""A row per row of a request that a variant was given while its unit was compared, answered or not.
+
+`status` is `ok` for an answer, else why there is none; null while nobody knows: the model still runs, or its worker
+died. The row is written from what the worker logged before the model ran; `served_at` says when.
+"""

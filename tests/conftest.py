@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 # Two tests run at a time, and OpenMP's threads wait for each other by spinning: on a core that they do not have,
 # boosting ten trees takes seconds. Read when the libraries are loaded, so it comes before them.
@@ -14,6 +16,9 @@ for name in THREADS:
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+
+if TYPE_CHECKING:
+    from tests.postgres import Postgres
 
 # A slow machine is no failing law: what a test may take is pytest's `timeout`.
 settings.register_profile("house", deadline=None)
@@ -30,3 +35,13 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_setup() -> None:
     """Seed what scikit-learn draws from where an estimator was given no `random_state`, before any fixture."""
     np.random.seed(0)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server for all tests; who stops it makes one of its own."""
+    from tests.postgres import Postgres
+
+    server = Postgres()
+    yield server
+    server.close()

@@ -49,6 +49,7 @@ SCENARIOS: Final = (
     "fairness",
     "bias_tests",
     "scrape",
+    "prediction_log",
 )
 QUICK: Final = Effort(repeats=2, seconds=1.0, long_seconds=3.0)
 

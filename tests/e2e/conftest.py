@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,15 @@ class Deployment:
         return json.loads(done.stdout) if done.stdout.strip() else done.stderr
 
     @contextlib.contextmanager
-    def serving(self, *, until: str = "/readyz", **settings: str) -> Iterator[Deployment]:
+    def serving(
+        self, *, until: str = "/readyz", within: Sequence[str] = (), **settings: str
+    ) -> Iterator[Deployment]:
         """Start `fairmind serve` on a free port, wait until it predicts (or whatever route `until` answers 200),
-        and end it by its own process id."""
+        and end it by its own process id. `within` is a command that runs the command it is given."""
         port, grpc_port = free_port(), free_port()
         url = f"http://127.0.0.1:{port}"
         served = Deployment(self.home, url, grpc_port=grpc_port, settings={**self.settings, **settings})
-        command = [str(FAIRMIND), "serve", "--port", str(port), "--grpc-port", str(grpc_port)]
+        command = [*within, str(FAIRMIND), "serve", "--port", str(port), "--grpc-port", str(grpc_port)]
         command += ["--workers", str(WORKERS)]
         with running("the server", command, served.environment, served.server_log) as process:
             served.pid = process.pid
@@ -121,15 +123,19 @@ class Deployment:
 class Load:
     """Clients that ask for one row at a time, each its next as soon as it is answered.
 
-    `answered` has the prediction id, the version and the seconds of each answer by the id its caller gave it.
+    `answered` has the prediction id, the version and the seconds of each answer by the id its caller gave it, which
+    begins with `prefix`; `refused` are those ids that were answered with an error. A unit is asked about once.
     """
 
     url: str
     features: list[dict[str, Any]]
     clients: int = 8
     model: str | None = None
+    prefix: str = ""
+    with_units: bool = False
     answered: dict[str, tuple[str, str, float]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Load]:
@@ -159,10 +165,11 @@ class Load:
             for count in itertools.count():
                 if done.is_set():
                     return
-                caller_id = f"{number}-{count}"
-                body: dict[str, Any] = {
-                    "instances": [{"features": self.features[count % len(self.features)], "id": caller_id}]
-                }
+                caller_id = f"{self.prefix}{number}-{count}"
+                instance = {"features": self.features[count % len(self.features)], "id": caller_id}
+                if self.with_units:
+                    instance["unit"] = caller_id
+                body: dict[str, Any] = {"instances": [instance]}
                 began = time.monotonic()
                 try:
                     response = client.post("/predict", json=body | ({"model": self.model} if self.model else {}))
@@ -171,6 +178,7 @@ class Load:
                     continue
                 if response.status_code != 200:
                     self.failed.append(f"{response.status_code}: {response.text}")
+                    self.refused.add(caller_id)
                     continue
                 (one,) = response.json()["predictions"]
                 took = time.monotonic() - began

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
+import pytest
 from sqlalchemy import Engine
 
-from database.engine import sqlite_engine
+from database.engine import Tree, sqlite_engine
 from database.home import Home
-from database.migrate import Tree, upgrade
+from database.migrate import upgrade
+
+BOTH_ENGINES: Final = ("sqlite", pytest.param("postgresql", marks=pytest.mark.long))
+"""What a fixture of an engine is parametrised with whose tests hold on either."""
 
 
 @functools.cache
@@ -27,6 +34,17 @@ def migrated_engine(path: Path, tree: Tree) -> Engine:
     """Return an engine on a new SQLite file at `path` that has the tables of one tree, as `upgrade` makes them."""
     place(path, tree)
     return sqlite_engine(path)
+
+
+@contextlib.contextmanager
+def engine_asked_for(request: pytest.FixtureRequest, path: Path, tree: Tree) -> Iterator[Engine]:
+    """Yield an engine on a new database with one tree's tables, of the kind that a fixture's parameter says."""
+    if request.param == "sqlite":
+        engine = migrated_engine(path, tree)
+    else:
+        engine = request.getfixturevalue("postgres").migrated_engine(tree)
+    yield engine
+    engine.dispose()
 
 
 def place_databases(root: Path) -> None:

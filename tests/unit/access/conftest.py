@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,14 +12,15 @@ from sqlalchemy import Engine
 
 from access.key_store import create, publish
 from access.keyring import Keyring
-from tests.fakes.databases import migrated_engine
+from tests.fakes.databases import BOTH_ENGINES, engine_asked_for
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return migrated_engine(tmp_path / "fairmind.db", "control")
+@pytest.fixture(params=BOTH_ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    with engine_asked_for(request, tmp_path / "fairmind.db", "control") as engine:
+        yield engine
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,15 @@ from sqlalchemy import Engine
 from assessment.columns import BiasTestColumns, Subject, assess_columns
 from assessment.options import MeasuringOptions
 from assessment.result import BiasTestResult, DataSource
-from database.engine import sqlite_engine
-from database.migrate import upgrade
+from tests.fakes.databases import BOTH_ENGINES, engine_asked_for
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-@pytest.fixture
-def control(tmp_path: Path) -> Engine:
-    engine = sqlite_engine(tmp_path / "fairmind.db")
-    upgrade(engine, "control", tmp_path / "lock")
-    return engine
+@pytest.fixture(params=BOTH_ENGINES)
+def control(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    with engine_asked_for(request, tmp_path / "fairmind.db", "control") as engine:
+        yield engine
 
 
 def made_result(

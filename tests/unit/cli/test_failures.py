@@ -14,7 +14,7 @@ from bentos.configuration import ConfigurationError
 from cli import failures
 from cli.children import ChildFailedError
 from cli.failures import BAD_INPUT, FAILED, REFUSED, UsageError, exit_status, is_ours, one_line
-from database.errors import SchemaVersionError
+from database.errors import DatabaseUrlError, SchemaVersionError
 from fairness.errors import FairnessError
 from inference.errors import ParityError, SignatureMismatchError
 from monitoring.errors import SpoolFullError
@@ -35,6 +35,7 @@ STATUSES: list[tuple[Exception, int]] = [
     (GateRecordError("credit/1", "no record"), REFUSED),
     (UsageError("x"), BAD_INPUT),
     (ConfigurationError("x"), BAD_INPUT),
+    (DatabaseUrlError(), BAD_INPUT),
     (ModelNotFoundError("credit/9"), BAD_INPUT),
     (InvalidReferenceError("a@b@c"), BAD_INPUT),
     (RolloutNotFoundError("r-1"), BAD_INPUT),

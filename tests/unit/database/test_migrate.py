@@ -3,45 +3,85 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import MetaData, text
+from sqlalchemy import Engine, MetaData, text
 
 from access.tables import METADATA as ACCESS
 from assessment.tables import METADATA as ASSESSMENT
 from database import migrate
-from database.engine import sqlite_engine
+from database.engine import Tree, server_engine, sqlite_engine
 from database.errors import DatabaseUnavailableError, SchemaVersionError
-from database.migrate import Tree, upgrade, version_table
+from database.migrate import upgrade, version_table
 from monitoring.tables import METADATA as LOG
 from rollout.tables import METADATA as CONTROL
+from tests.fakes.databases import BOTH_ENGINES
+
+NewEngine = Callable[[Tree], Engine]
+
+
+@pytest.fixture(params=BOTH_ENGINES)
+def new_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewEngine]:
+    """Makes engines on one empty database."""
+    url = request.getfixturevalue("postgres").new_database() if request.param == "postgresql" else None
+    made: list[Engine] = []
+
+    def make(tree: Tree) -> Engine:
+        made.append(sqlite_engine(tmp_path / "a.db") if url is None else server_engine(url, tree))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.dispose()
 
 
 @pytest.mark.parametrize(("tree", "metadata"), [("control", (CONTROL, ACCESS, ASSESSMENT)), ("log", (LOG,))])
-def test_migrated_tables_are_the_declared_ones(tmp_path: Path, tree: Tree, metadata: tuple[MetaData, ...]) -> None:
-    engine = sqlite_engine(tmp_path / "a.db")
+def test_migrated_tables_are_the_declared_ones(
+    tmp_path: Path, new_engine: NewEngine, tree: Tree, metadata: tuple[MetaData, ...]
+) -> None:
+    engine = new_engine(tree)
     upgrade(engine, tree, tmp_path / "lock")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": version_table(tree)})
         assert compare_metadata(context, metadata) == []
 
 
-def test_upgrading_twice_and_from_several_threads_does_it_once(tmp_path: Path) -> None:
-    errors: list[BaseException] = []
+def test_both_trees_may_lie_in_one_database(tmp_path: Path, new_engine: NewEngine) -> None:
+    log, control = new_engine("log"), new_engine("control")
+    for _ in range(2):
+        upgrade(log, "log", tmp_path / "lock")
+        upgrade(control, "control", tmp_path / "lock")
+    with log.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_name": _is_no_version})
+        assert compare_metadata(context, (CONTROL, ACCESS, ASSESSMENT, LOG)) == []
 
-    def migrate() -> None:
+
+def _is_no_version(name: str | None, kind: str, _parents: Any) -> bool:
+    return kind != "table" or name not in {version_table("log"), version_table("control")}
+
+
+def test_upgrading_twice_from_several_threads_and_as_from_several_hosts_does_it_once(
+    tmp_path: Path, new_engine: NewEngine
+) -> None:
+    errors: list[BaseException] = []
+    is_server = new_engine("log").dialect.name == "postgresql"
+
+    def migrate(number: int) -> None:
         try:
-            upgrade(sqlite_engine(tmp_path / "a.db"), "log", tmp_path / "lock")
+            lock = tmp_path / (f"lock-{number}" if is_server else "lock")  # a file is one host's
+            upgrade(new_engine("log"), "log", lock)
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=migrate) for _ in range(4)]
+    threads = [threading.Thread(target=migrate, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -49,8 +89,8 @@ def test_upgrading_twice_and_from_several_threads_does_it_once(tmp_path: Path) -
     assert errors == []
 
 
-def test_a_newer_database_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    engine = sqlite_engine(tmp_path / "a.db")
+def test_a_newer_database_is_refused_with_the_remedy(tmp_path: Path, new_engine: NewEngine) -> None:
+    engine = new_engine("log")
     upgrade(engine, "log", tmp_path / "lock")
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version_log SET version_num = '9999'"))
@@ -64,12 +104,21 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         upgrade(sqlite_engine(tmp_path / "a.db"), "log", tmp_path / "lock")
 
 
+@pytest.mark.long
+def test_a_server_that_is_away_is_said_to_be_without_its_password(tmp_path: Path) -> None:
+    engine = server_engine(f"postgresql://me:hunter2@/x?host={tmp_path}", "log")
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        upgrade(engine, "log", tmp_path / "lock")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_repeats_that_were_logged_before_they_were_marked_are_marked(tmp_path: Path) -> None:
     engine = sqlite_engine(tmp_path / "a.db")
     config = Config()
     config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations" / "log"))
-    config.attributes["engine"] = engine
-    command.upgrade(config, "0001")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
     row = {"model_version": "1", "epoch": 1, "protocol": "predict", "prediction": "1", "latency_us": 1}
     rows = {"a": ("m", "x", 0, "v"), "b": ("m", "x", 23, "v"), "c": ("m", "x", 25, "v"), "d": ("m", "x", 26, None)}
     rows |= {"e": ("n", "x", 1, "v"), "f": ("m", None, 1, "v"), "g": ("m", "y", 0, None), "h": ("m", "y", 1, "v")}

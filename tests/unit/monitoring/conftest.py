@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import Engine
 
 from monitoring.predictions import PredictionRecord
-from tests.fakes.databases import migrated_engine
+from tests.fakes.databases import BOTH_ENGINES, engine_asked_for
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return migrated_engine(tmp_path / "predictions.db", "log")
+@pytest.fixture(params=BOTH_ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    with engine_asked_for(request, tmp_path / "predictions.db", "log") as engine:
+        yield engine
 
 
 NewRecord = Callable[..., PredictionRecord]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, select, text
 
 from database.engine import reading
 from monitoring.archive import Archive
@@ -37,12 +37,12 @@ class Seen:
 
     def _note(self, connection: Connection, how: str, ids: list[str]) -> None:
         for name in ids:
-            connection.exec_driver_sql("INSERT INTO seen VALUES (?, ?)", (how, name))
+            connection.execute(text("INSERT INTO seen VALUES (:how, :name)"), {"how": how, "name": name})
 
 
 def seen(engine: Engine, how: str) -> Counter[str]:
     with reading(engine) as connection:
-        rows = connection.exec_driver_sql("SELECT id FROM seen WHERE how = ?", (how,))
+        rows = connection.execute(text("SELECT id FROM seen WHERE how = :how"), {"how": how})
         return Counter(rows.scalars())
 
 

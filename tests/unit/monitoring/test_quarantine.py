@@ -95,6 +95,8 @@ def test_a_record_the_database_never_takes_is_put_aside_and_blocks_nothing(
     caplog: pytest.LogCaptureFixture,
     tmp_path: Path,
 ) -> None:
+    if case == "a group beyond 64 bits" and engine.dialect.name == "postgresql":
+        pytest.skip("a text column takes any number there")
     names = [f"r{i:02}" for i in range(21)]
     features = [{"job": SECRET}]
     for name in names:

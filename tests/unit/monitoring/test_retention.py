@@ -108,6 +108,7 @@ def test_the_groups_of_bulk_rows_go_with_the_others(home: LogHome, new_record: A
     assert len(blocks[old][0].predictions) == BULK_ROWS + 1
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_deleting_goes_in_small_steps_and_gives_space_back(
     home: LogHome, new_record: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +122,7 @@ def test_deleting_goes_in_small_steps_and_gives_space_back(
     assert count(home.engine, PREDICTION) == 0
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_over_the_bound_the_oldest_go_with_all_that_is_theirs(
     home: LogHome, new_record: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,14 @@ from sqlalchemy import Engine
 
 from registry.gate_record import GATES_TAG, GateKind, GateRecord, GateResult, GateVerdict
 from registry.versions import DIGEST_TAG
-from tests.fakes.databases import migrated_engine
+from tests.fakes.databases import BOTH_ENGINES, engine_asked_for
 from tests.fakes.registry import FakeRegistry
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return migrated_engine(tmp_path / "fairmind.db", "control")
+@pytest.fixture(params=BOTH_ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    with engine_asked_for(request, tmp_path / "fairmind.db", "control") as engine:
+        yield engine
 
 
 @pytest.fixture

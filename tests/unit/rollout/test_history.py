@@ -116,8 +116,9 @@ def test_rollouts_of_before_there_was_a_history_get_their_start_and_go_on(tmp_pa
     config.set_main_option(
         "script_location", str(Path(database.migrate.__file__).parent / "migrations" / "control")
     )
-    config.attributes["engine"] = engine
-    command.upgrade(config, "0002")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
     before = {
         "state": "canary",
         "version": 4,

@@ -1,0 +1,89 @@
+"""Rows of a request in a rollout's cohorts: logged before their model runs, and ended where they get no answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from bentos.served import Served, Variant
+from inference.errors import DeadlineExceededError, DrainingError, QueueFullError, RowsRefusedError
+from monitoring.errors import LogUnavailableError, SpoolFullError
+from monitoring.exposure_records import ExposureRecord, compared_positions
+from monitoring.predictions import SegmentWriter
+from rollout.assignment import Cohort
+
+if TYPE_CHECKING:
+    from bentos.dataplane import Request
+
+_STATUSES: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (DeadlineExceededError, "timeout"),
+    (QueueFullError, "overloaded"),
+    (DrainingError, "overloaded"),
+    (RowsRefusedError, "refused"),
+    (SpoolFullError, "unlogged"),
+    (LogUnavailableError, "unlogged"),
+    (asyncio.CancelledError, "cancelled"),
+)
+"""What is said of rows by what kept them from being answered; anything else is an `error`."""
+
+
+class Exposed:
+    """What the log is told of one request while its model is split."""
+
+    def __init__(
+        self,
+        served: Served,
+        request: Request,
+        cohorts: Sequence[Cohort | None],
+        unit_hashes: Sequence[str | None],
+    ) -> None:
+        self.cohorts, self.unit_hashes = cohorts, unit_hashes
+        self._served, self._request = served, request
+        self._records: list[ExposureRecord] = []
+
+    def begin(self, log: SegmentWriter, groups: Iterable[tuple[Variant, Sequence[int]]]) -> None:
+        """Log that variants are given the rows at some positions; nothing where none of them is compared.
+
+        Raises:
+            SpoolFullError, LogUnavailableError: It could not be logged.
+        """
+        request, served, now = self._request, self._served, time.time()
+        for variant, positions in groups:
+            compared = compared_positions(positions, self.cohorts, self.unit_hashes)
+            if not compared:
+                continue
+            record = ExposureRecord(
+                request_id=request.id,
+                served_at=now,
+                model=served.model,
+                model_version=variant.version,
+                variant=variant.name,
+                epoch=served.epoch,
+                rollout_id=served.rollout_id,
+                protocol=request.protocol,
+                positions=compared,
+                unit_hashes=[self.unit_hashes[position] for position in compared],
+                cohorts=[self.cohorts[position] for position in compared],
+                caller_ids=request.caller_ids and [request.caller_ids[position] for position in compared],
+                protected=request.protected and [request.protected[position] for position in compared],
+            )
+            self._records.append(record)
+        if self._records:
+            log.expose(self._records)
+
+    def end(self, log: SegmentWriter, error: BaseException) -> None:
+        """Log why rows that were exposed get no answer; where that cannot be logged, they stay without an end."""
+        if not self._records:
+            return
+        status = next((said for kind, said in _STATUSES if isinstance(error, kind)), "error")
+        now, latency_us = time.time(), int((time.perf_counter() - self._request.started) * 1e6)
+        ended = [
+            replace(record, served_at=now, status=status, latency_us=latency_us, protected=None)
+            for record in self._records
+        ]
+        with contextlib.suppress(SpoolFullError, LogUnavailableError):
+            log.expose(ended)

@@ -1,0 +1,306 @@
+"""Crash drills on real processes: whatever dies, fills up or goes away, an answer is in the database once.
+
+Clients keep the ids they were answered with; what they were refused is not there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from sqlalchemy import Engine, select
+
+from database.engine import reading, server_engine, sqlite_engine
+from monitoring.tables import EXPOSURE, PREDICTION
+from tests.postgres import Postgres
+
+pytestmark = pytest.mark.long
+
+SETTINGS = {"FAIRMIND_REGISTRY_POLL_SECONDS": "0.5"}
+LOCKED_SECONDS = 12.0
+"""Longer than a writer waits for another before it gives up for now."""
+
+
+def until(claim: Callable[[], Any], seconds: float = 60.0, what: Callable[[], Any] = lambda: "") -> Any:
+    """Return what `claim` says as soon as it is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := claim()):
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def trained_small(
+    tmp_path_factory: pytest.TempPathFactory,
+    new_deployment: Callable[[Path], Any],
+    train_small: Callable[[Any], None],
+) -> Path:
+    """A home with `small`, that nothing has served yet."""
+    deployment = new_deployment(tmp_path_factory.mktemp("drills") / "home")
+    train_small(deployment)
+    home: Path = deployment.home
+    return home
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A server for one drill, which may stop it."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def deployment(trained_small: Path, new_deployment: Callable[[Path], Any]) -> Any:
+    """A deployment of its own databases and spool on the trained models."""
+    deployment = new_deployment(trained_small.parent / f"drill-{time.monotonic_ns()}")
+    shutil.copytree(trained_small, deployment.home, dirs_exist_ok=True)
+    deployment.settings.update(SETTINGS)
+    return deployment
+
+
+@pytest.fixture
+def on_postgres(deployment: Any, postgres: Postgres) -> Any:
+    """The deployment with its databases on a server."""
+    deployment.settings["FAIRMIND_DATABASE_URL"] = postgres.new_database()
+    return deployment
+
+
+@pytest.fixture(params=["deployment", "on_postgres"])
+def on_either(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+@contextlib.contextmanager
+def log_of(deployment: Any) -> Iterator[Engine]:
+    url = deployment.settings.get("FAIRMIND_DATABASE_URL")
+    engine = sqlite_engine(deployment.home / "predictions.db") if url is None else server_engine(url, "log")
+    yield engine
+    engine.dispose()
+
+
+def in_the_log(deployment: Any) -> Counter[tuple[str, str]]:
+    """Return how often each prediction id with its caller's id is in the database."""
+    with log_of(deployment) as engine, reading(engine) as connection:
+        rows = connection.execute(select(PREDICTION.c.prediction_id, PREDICTION.c.caller_id))
+        return Counter((row.prediction_id, row.caller_id) for row in rows)
+
+
+def all_arrive_once(deployment: Any, *loads: Any, seconds: float = 60.0) -> None:
+    """Wait until every answer is in the database, and hold that each is there once and nothing refused is."""
+    answered = {
+        (prediction_id, caller_id) for asking in loads for caller_id, (prediction_id, *_) in asking.answered.items()
+    }
+    assert answered
+    until(
+        lambda: answered <= set(in_the_log(deployment)), seconds, lambda: deployment.server_log.read_text()[-3_000:]
+    )
+    found = in_the_log(deployment)
+    assert set(found.values()) == {1}
+    assert not {caller_id for _, caller_id in found} & {one for asking in loads for one in asking.refused}
+    assert not (deployment.home / "spool" / "quarantine").exists()
+
+
+def processes(served: Any, service: str) -> list[psutil.Process]:
+    """Return the server's processes of one service."""
+    found = []
+    for process in psutil.Process(served.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            words = process.cmdline()
+            if "--service-name" in words and words[words.index("--service-name") + 1] == service:
+                found.append(process)
+    return found
+
+
+def has_more(found: Collection[Any], before: int) -> bool:
+    return len(found) > before
+
+
+def kill_all(served: Any) -> None:
+    """Kill every process of a service at once: none is to hear of another's end and put things in order."""
+    server = psutil.Process(served.pid)
+    for process in [*server.children(recursive=True), server]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def ready(served: Any) -> None:
+    served.wait_for_workers(lambda detail: "small" in detail["models"], 60)
+
+
+def spooled(deployment: Any) -> list[Path]:
+    return list((deployment.home / "spool").glob("*.jsonl"))
+
+
+def test_the_whole_service_killed_under_load_ships_what_it_answered_when_it_is_back(
+    on_either: Any, load: Any, small_features: list[dict[str, Any]]
+) -> None:
+    with on_either.serving(FAIRMIND_MONITORING_SHIP_SECONDS="1.5") as served:
+        ready(served)
+        asking = load(served.url, small_features, clients=4, model="small", prefix="first-")
+        with asking.running():
+            asking.wait_for(300)
+            kill_all(served)
+            until(lambda: len(asking.failed) >= asking.clients)
+    assert spooled(on_either)
+    with on_either.serving() as served:
+        ready(served)
+        again = load(served.url, small_features, clients=4, model="small", prefix="again-")
+        with again.running():
+            again.wait_for(100)
+        all_arrive_once(on_either, asking, again)
+        outcome = [{"prediction_id": next(iter(again.answered.values()))[0], "outcome": 1}]
+        told = [served.post("/api/v1/outcomes", outcome).json() for _ in range(2)]
+        assert [(one["accepted"], one["repeated"]) for one in told] == [(1, 0), (0, 1)]
+
+
+def test_asked_to_end_under_load_it_ships_the_rest_before_it_does(
+    deployment: Any, load: Any, small_features: list[dict[str, Any]]
+) -> None:
+    with deployment.serving(FAIRMIND_MONITORING_SHIP_SECONDS="3600") as served:
+        ready(served)
+        asking = load(served.url, small_features, clients=4, model="small")
+        with asking.running():
+            asking.wait_for(300)
+            server = psutil.Process(served.pid)
+            began = time.monotonic()
+            server.terminate()
+            until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, 30)
+            took = time.monotonic() - began
+            until(lambda: len(asking.failed) >= asking.clients)
+        assert took < 25
+    assert spooled(deployment) == []
+    all_arrive_once(deployment, asking, seconds=0.1)
+
+
+def test_a_worker_killed_during_a_rollout_leaves_what_it_had_not_answered_exposed(
+    on_postgres: Any, load: Any, small_features: list[dict[str, Any]]
+) -> None:
+    with on_postgres.serving() as served:
+        ready(served)
+        (on_postgres.home / "plan.yaml").write_text("model: small\nchallenger: '2'\nsteps:\n- weight: 0.5\n")
+        rollout = on_postgres.fairmind("rollout", "start", "plan.yaml", "--override", "a drill")
+        served.wait_for_workers(lambda detail: detail["models"]["small"].get("challenger") == "2", 60)
+        asking = load(served.url, small_features, clients=4, model="small", with_units=True)
+        with asking.running():
+            asking.wait_for(300)
+            victim = processes(served, "FairMind")[0]
+            victim.kill()
+            asking.wait_for(300)
+        all_arrive_once(on_postgres, asking)
+    with log_of(on_postgres) as engine, reading(engine) as connection:
+        exposures = connection.execute(select(EXPOSURE)).all()
+    answered = {prediction_id for prediction_id, *_ in asking.answered.values()}
+    ended = {row.prediction_id for row in exposures if row.status == "ok"}
+    open_ = [row for row in exposures if row.status is None]
+    assert ended >= answered  # at one half every unit is compared
+    assert len(open_) + len(ended - answered) <= len(asking.failed) <= asking.clients
+    assert {row.rollout_id for row in exposures} == {rollout["id"]}
+    assert {(row.cohort, row.model_version) for row in exposures} == {("challenger", "2"), ("control", "1")}
+
+
+def test_a_server_that_is_stopped_for_a_while_gets_what_was_answered_meanwhile(
+    deployment: Any, own_postgres: Postgres, load: Any, small_features: list[dict[str, Any]]
+) -> None:
+    deployment.settings["FAIRMIND_DATABASE_URL"] = own_postgres.new_database()
+    with deployment.serving() as served:
+        ready(served)
+        asking = load(served.url, small_features, clients=4, model="small")
+        with asking.running():
+            asking.wait_for(100)
+            own_postgres.stop()
+            asking.wait_for(500)
+            assert spooled(deployment)
+            own_postgres.start()
+            asking.wait_for(100)
+        all_arrive_once(deployment, asking)
+        assert asking.failed == []
+        until(lambda: "shipper" not in served.get("/api/v1/status").json()["problems"])
+
+
+def test_a_database_that_somebody_else_writes_to_for_long_gets_what_was_answered_meanwhile(
+    deployment: Any, load: Any, small_features: list[dict[str, Any]]
+) -> None:
+    with deployment.serving() as served:
+        ready(served)
+        asking = load(served.url, small_features, clients=2, model="small")
+        with asking.running():
+            asking.wait_for(50)
+            with contextlib.closing(sqlite3.connect(deployment.home / "predictions.db")) as other:
+                other.execute("BEGIN IMMEDIATE")
+                began = time.monotonic()
+                while time.monotonic() - began < LOCKED_SECONDS:
+                    asking.wait_for(20)
+                other.rollback()
+            asking.wait_for(50)
+        all_arrive_once(deployment, asking)
+        assert asking.failed == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="only root may mount a small disk")
+def test_a_disk_that_is_full_refuses_what_it_cannot_keep_and_serves_again_once_there_is_room(
+    deployment: Any, load: Any, small_features: list[dict[str, Any]]
+) -> None:
+    spool = deployment.home / "spool"
+    spool.mkdir(mode=0o700)
+    # A disk of 256 KB that is there for the server alone, and gone with it.
+    mount = f'mount -t tmpfs -o size=256k,mode=700 tmpfs "{spool}" && exec "$@"'
+    within = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh"]
+    with deployment.serving(within=within, FAIRMIND_MONITORING_SHIP_SECONDS="2") as served:
+        ready(served)
+        asking = load(served.url, small_features, clients=4, model="small")
+        with asking.running():
+            until(lambda: asking.refused, 60)
+            for _ in range(2):  # it is full once more, and recovers once more
+                asking.wait_for(200)
+                until(functools.partial(has_more, asking.refused, len(asking.refused)))
+            asking.wait_for(50)
+        assert all(failure.startswith("503") for failure in asking.failed), Counter(asking.failed)
+        all_arrive_once(deployment, asking)
+        assert served.get("/readyz").status_code == 200
+
+
+def test_a_companion_that_is_killed_and_started_again_over_and_over_ships_nothing_twice(
+    deployment: Any, load: Any, small_features: list[dict[str, Any]]
+) -> None:
+    with deployment.serving(FAIRMIND_MONITORING_SEGMENT_BYTES="20000") as served:
+        ready(served)
+        asking = load(served.url, small_features, clients=4, model="small")
+        with asking.running():
+            for _ in range(4):
+                (companion,) = until(lambda: processes(served, "FairMindCompanion"))
+                asking.wait_for(50)  # it ships while it is killed
+                companion.kill()
+                companion.wait()
+        all_arrive_once(deployment, asking)
+        assert asking.failed == []
+
+
+def test_of_two_services_on_one_home_one_ships_and_the_other_takes_over(
+    on_postgres: Any, load: Any, small_features: list[dict[str, Any]]
+) -> None:
+    with on_postgres.serving() as first, on_postgres.serving() as second:
+        loads = [
+            load(served.url, small_features, clients=2, model="small", prefix=f"{name}-")
+            for name, served in (("first", first), ("second", second))
+        ]
+        for served in (first, second):
+            ready(served)
+        with loads[0].running(), loads[1].running():
+            for asking in loads:
+                asking.wait_for(100)
+            kill_all(first)
+            loads[1].wait_for(200)
+        all_arrive_once(on_postgres, *loads)
+        assert loads[1].failed == []

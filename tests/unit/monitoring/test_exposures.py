@@ -1,0 +1,161 @@
+"""Rows in a cohort are in `exposure` once, whether they were answered, failed, or nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, select
+
+from database.engine import reading
+from monitoring.exposure_records import ExposureRecord, compared_positions
+from monitoring.predictions import PredictionRecord, SegmentWriter, encode_record
+from monitoring.rows import Rows, decode
+from monitoring.shipper import Shipper
+from monitoring.tables import EXPOSURE, PREDICTION, PROTECTED_ATTRIBUTE
+from tests.unit.monitoring.test_shipper import record
+
+COHORTS = ["challenger", "control", "champion_only", None]
+
+
+def begun(request_id: str, **changes: Any) -> ExposureRecord:
+    values: dict[str, Any] = {
+        "request_id": request_id,
+        "served_at": 1_700_000_000.0,
+        "model": "credit",
+        "model_version": "2",
+        "variant": "champion",
+        "epoch": 3,
+        "rollout_id": "r-1",
+        "protocol": "predict",
+        "positions": [0],
+        "unit_hashes": ["u"],
+        "cohorts": ["control"],
+        "caller_ids": None,
+        "protected": [{"sex": "female"}],
+    }
+    return ExposureRecord(**values | changes)
+
+
+def answered(request_id: str, cohorts: Sequence[str | None] = ("control",)) -> PredictionRecord:
+    values = vars(record(request_id, rows=len(cohorts)))
+    return PredictionRecord(**values | {"cohorts": list(cohorts), "rollout_id": "r-1"})
+
+
+def stored(engine: Engine) -> dict[str, tuple[str | None, int | None]]:
+    with reading(engine) as connection:
+        rows = connection.execute(select(EXPOSURE)).all()
+    assert len({row.prediction_id for row in rows}) == len(rows)
+    return {row.prediction_id: (row.status, row.latency_us) for row in rows}
+
+
+def test_an_exposure_is_open_until_its_answer_comes_and_is_one_row_then(tmp_path: Path, engine: Engine) -> None:
+    segment = SegmentWriter(tmp_path, segment_bytes=1_000_000, spool_bytes=10_000_000)
+    shipper = Shipper(tmp_path, engine)
+    segment.expose([begun("a")])
+    assert shipper.ship().rows == 0
+    assert stored(engine) == {"a-0": (None, None)}
+    segment.append([answered("a")])
+    assert shipper.ship().rows == 1
+    assert stored(engine) == {"a-0": ("ok", 250)}
+    with reading(engine) as connection:
+        row = connection.execute(select(EXPOSURE)).one()
+        assert (row.served_at.timestamp(), row.rollout_id, row.epoch) == (1_700_000_000.0, "r-1", 3)
+        assert (row.cohort, row.variant, row.model, row.model_version) == ("control", "champion", "credit", "2")
+        assert row.unit_hash == "u"
+        assert connection.execute(select(PREDICTION.c.status)).scalars().all() == ["ok"]
+        assert connection.execute(select(PROTECTED_ATTRIBUTE.c.value)).scalars().all() == ["female"]
+
+
+def test_an_exposure_that_ended_without_an_answer_says_why_and_is_no_prediction(
+    tmp_path: Path, engine: Engine
+) -> None:
+    segment = SegmentWriter(tmp_path, segment_bytes=1_000_000, spool_bytes=10_000_000)
+    segment.expose([begun("a")])
+    segment.expose([begun("a", status="timeout", latency_us=7, protected=None)])
+    segment.expose([begun("b")])  # and its worker died
+    assert Shipper(tmp_path, engine).ship().rows == 0
+    assert stored(engine) == {"a-0": ("timeout", 7), "b-0": (None, None)}
+    with reading(engine) as connection:
+        assert connection.execute(select(PREDICTION)).all() == []
+
+
+def test_rows_that_are_compared_with_nothing_are_not_exposed(tmp_path: Path, engine: Engine) -> None:
+    segment = SegmentWriter(tmp_path, segment_bytes=1_000_000, spool_bytes=10_000_000)
+    segment.append([answered("a", COHORTS), record("b")])
+    assert Shipper(tmp_path, engine).ship().rows == 5
+    assert set(stored(engine)) == {"a-0", "a-1"}
+
+
+def test_sinks_see_an_exposure_begin_and_end(tmp_path: Path, engine: Engine) -> None:
+    seen: list[tuple[int, list[Any]]] = []
+
+    class Watching:
+        def shipped(self, connection: Connection, records: Sequence[Rows]) -> None:
+            status = EXPOSURE.c.keys().index("status")
+            for one in records:
+                seen.append((len(one.predictions), [row[status] for row in one.exposures]))
+            assert connection.execute(select(EXPOSURE)).first() is not None  # they are there before any sink
+
+    segment = SegmentWriter(tmp_path, segment_bytes=1_000_000, spool_bytes=10_000_000)
+    segment.expose([begun("a")])
+    segment.append([answered("a")])
+    Shipper(tmp_path, engine, [Watching()]).ship()
+    assert seen == [(0, [None]), (1, ["ok"])]
+
+
+def test_of_a_bulk_request_each_unit_is_exposed_once() -> None:
+    units = [f"u{number % 3}" for number in range(3_000)]
+    cohorts = ["control" if unit != "u2" else "champion_only" for unit in units]
+    assert compared_positions(range(3_000), cohorts, units) == [0, 1]
+    assert len(compared_positions(range(900), cohorts, units)) == 600
+    line = answered("a", cohorts)
+    line.unit_hashes = units
+    rows = decode(encode_record(line)).rows
+    assert rows is not None
+    assert [row[0] for row in rows.exposures] == ["a-0", "a-1"]
+
+
+@settings(max_examples=25)
+@given(cuts=st.sets(st.integers(1, 5)), order=st.permutations(range(6)))
+def test_in_whatever_order_and_pieces_records_come_exposures_end_as_they_did(
+    tmp_path_factory: Any, cuts: set[int], order: list[int]
+) -> None:
+    from tests.fakes.databases import migrated_engine
+
+    folder = tmp_path_factory.mktemp("log")
+    engine = migrated_engine(folder / "predictions.db", "log")
+    lines = [
+        begun("a"),
+        begun("b"),
+        begun("c"),
+        answered("a"),
+        begun("b", status="error", latency_us=9),
+        answered("d"),
+    ]
+    shipper = Shipper(folder / "spool", engine)
+    segment = SegmentWriter(folder / "spool", segment_bytes=1_000_000, spool_bytes=10_000_000)
+    for place, number in enumerate(order):
+        if place in cuts:
+            shipper.ship()
+        line = lines[number]
+        if isinstance(line, ExposureRecord):
+            segment.expose([line])
+        else:
+            segment.append([line])
+    shipper.ship()
+    segment.close()
+    ended = {"a-0": ("ok", 250), "b-0": ("error", 9), "c-0": (None, None), "d-0": ("ok", 250)}
+    assert stored(engine) == ended
+    engine.dispose()
+
+
+def test_a_line_without_what_an_exposure_needs_is_put_aside() -> None:
+    good = asdict(begun("a"))
+    for name in ("cohorts", "unit_hashes", "epoch", "status"):
+        assert decode(orjson.dumps({key: value for key, value in good.items() if key != name})).rows is None
