@@ -11,6 +11,7 @@ class Scope(StrEnum):
 
     PREDICT = "predict"
     OUTCOME = "outcome"
+    ATTRIBUTE = "attribute"
     READ = "read"
     BIAS = "bias"
     ROLLOUT = "rollout"

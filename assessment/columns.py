@@ -31,11 +31,15 @@ Labels = Sequence[Any] | NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class BiasTestColumns:
-    """N rows as columns: what was decided, what turned out to be true (None or NaN where unknown), and for whom."""
+    """N rows as columns: what was decided, what turned out to be true (None or NaN where unknown), and for whom.
+
+    With `weights` a row stands for that many people who are alike.
+    """
 
     predictions: Labels
     outcomes: Labels
     protected: Mapping[str, Sequence[Any]]
+    weights: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,11 @@ def measure_columns(
         raise EmptyTestError
     if len(columns.predictions) != rows:
         raise RowCountError(len(columns.predictions), rows)
-    known = rows - int(missing_labels(columns.outcomes).sum())
+    unknown = missing_labels(columns.outcomes)
+    if columns.weights is None:
+        known = rows - int(unknown.sum())
+    else:
+        rows, known = int(columns.weights.sum()), int(columns.weights[~unknown].sum())
     _check_labels(columns, favourable, classes)
     policy = options.policy
     policy_used = policy if policy is not None else default_policy(columns.protected, outcomes=known > 0)
@@ -130,6 +138,7 @@ def measure_columns(
         intersections=options.intersections,
         references=options.references,
         fairlearn_compat=options.fairlearn_compat,
+        weights=columns.weights,
     )
     notes = []
     if not known:
@@ -174,13 +183,13 @@ def _check_labels(columns: BiasTestColumns, favourable: Label, classes: Sequence
         raise ScoresError
     allowed = set(labels)
     if classes:
-        _check_column("prediction", columns.predictions, predicted, allowed, labels)
-        _check_column("outcome", columns.outcomes, outcomes, allowed, labels)
+        _check_column("prediction", columns, predicted, allowed, labels)
+        _check_column("outcome", columns, outcomes, allowed, labels)
     elif allowed.isdisjoint(outcomes):
         # An outcome may be a label that was never predicted; text beside numbers is another spelling of one.
         kinds = {isinstance(outcome, str) for outcome in outcomes}
         if kinds.isdisjoint(isinstance(label, str) for label in labels):
-            _check_column("outcome", columns.outcomes, outcomes, allowed, labels)
+            _check_column("outcome", columns, outcomes, allowed, labels)
 
 
 def _distinct(values: Labels) -> list[Any]:
@@ -193,9 +202,12 @@ def _distinct(values: Labels) -> list[Any]:
 
 
 def _check_column(
-    field: str, values: Labels, distinct: list[Any], allowed: set[Any], labels: Sequence[Any]
+    field: str, columns: BiasTestColumns, distinct: list[Any], allowed: set[Any], labels: Sequence[Any]
 ) -> None:
     unknown = {label for label in distinct if label not in allowed}
+    if unknown and columns.weights is not None:
+        raise UnknownLabelError(field, labels)
     if unknown:
+        values = columns.predictions if field == "prediction" else columns.outcomes
         row = next(row for row, value in enumerate(values) if not is_missing(value) and value in unknown)
         raise UnknownLabelError(field, labels, row)

@@ -10,6 +10,7 @@ AssessmentError
 ├── ConflictingReferenceError   a version and an alias were both named, or one of them without a model
 ├── MissingPredictionError      a row has no prediction
 ├── ScoresError                 the predictions are scores, not decisions
+├── TooManyLabelsError          a window has more labels than are counted apart
 ├── MissingColumnError          the table lacks a column that was named
 ├── FlipValueError              a column of the model cannot have a value that a flip test asks for
 ├── FeaturesNeededError         flips or proxies were asked of rows that a test has no features of
@@ -68,7 +69,7 @@ class MissingFeaturesError(AssessmentError):
 
 
 class UnknownLabelError(AssessmentError):
-    """A label is none of the classes; `row` is None for the favourable label, which belongs to no row."""
+    """A label is none of the classes; `row` is None where it belongs to no row: the favourable one, and counts."""
 
     def __init__(self, field: str, classes: Sequence[object], row: int | None = None) -> None:
         self.field, self.classes, self.row = field, tuple(classes), row
@@ -107,6 +108,17 @@ class ScoresError(AssessmentError):
 
     def __init__(self) -> None:
         super().__init__("the predictions are scores; apply the threshold first, and send what was decided")
+
+
+class TooManyLabelsError(AssessmentError):
+    """A window has more labels, or outcomes, than are counted apart: who got the favourable one is not known."""
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+        super().__init__(
+            f"the window has more different {field}s on a day than live traffic is counted by; export the "
+            "predictions, join the labels, and test the data set"
+        )
 
 
 class MissingColumnError(AssessmentError):

@@ -19,6 +19,7 @@ METADATA: Final[Needed] = frozenset({Scope.READ, Scope.PREDICT})
 READ: Final[Needed] = frozenset({Scope.READ})
 BIAS: Final[Needed] = frozenset({Scope.BIAS})
 OUTCOME: Final[Needed] = frozenset({Scope.OUTCOME})
+ATTRIBUTE: Final[Needed] = frozenset({Scope.ATTRIBUTE})
 ROLLOUT: Final[Needed] = frozenset({Scope.ROLLOUT})
 APPROVE: Final[Needed] = frozenset({Scope.APPROVE})
 ADMIN: Final[Needed] = frozenset({Scope.ADMIN})
@@ -32,7 +33,7 @@ _DESCRIPTIONS: Final = frozenset({"/", "/schema.json", "/docs.json", "/api/v1/do
 _ASSETS: Final = "/static_content/"
 _POSTED: Final = {
     "outcomes": OUTCOME,
-    "attributes": OUTCOME,
+    "attributes": ATTRIBUTE,
     "bias-tests": BIAS,
     "bias-v2": BIAS,
     "datasets": BIAS,

@@ -28,7 +28,7 @@ from bentos.bias_test_bodies import AnyRequest, TableTestRequest, TrafficTestReq
 from bentos.companion import Companion
 from bentos.tested_models import TestedModels, Told
 from monitoring.identifiers import new_request_id
-from monitoring.windows import window
+from monitoring.windows import WindowCounts, window_counts
 
 _DEFAULT_WINDOW: Final = timedelta(days=30)
 
@@ -177,17 +177,17 @@ class BiasTests:
     def _traffic(self, request: TrafficTestRequest, test_id: str, now: datetime) -> BiasTestResult:
         state = self._models.state(request.model)
         until = request.window.until or now
-        found = window(
+        since = request.window.since or until - _DEFAULT_WINDOW
+        found = window_counts(
             self._companion.log,
             state.model,
-            since=request.window.since or until - _DEFAULT_WINDOW,
-            until=until,
+            since,
+            until,
             variant=request.window.variant,
             model_version=request.window.version,
         )
         result = assess_traffic(
-            found.rows,
-            model=state.model,
+            found,
             favourable=request.favourable,
             test_id=test_id,
             created_at=now,
@@ -196,10 +196,15 @@ class BiasTests:
             options=request,
             generator=np.random.default_rng(0),
         )
-        if not found.truncated:
-            return result
-        note = f"only the newest {len(found.rows):,} rows of the window are tested"
-        return result.model_copy(update={"notes": (*result.notes, note)})
+        return result.model_copy(update={"notes": (*result.notes, *_widened(found, since, min(until, now)))})
+
+
+def _widened(found: WindowCounts, since: datetime, until: datetime) -> list[str]:
+    """Return what to say of a window whose edges are within buckets of time."""
+    if found.since >= since and found.until <= until:
+        return []
+    edges = (f"{edge.isoformat(timespec='seconds')}" for edge in (found.since, found.until))
+    return [f"live traffic is counted in buckets of time; those from {' to '.join(edges)} are tested"]
 
 
 def _check_table(request: TableTestRequest, data_set: DataSet) -> None:

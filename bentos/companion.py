@@ -31,6 +31,8 @@ from monitoring.exposition import StateMetrics
 from monitoring.metrics import ServingMetrics
 from monitoring.predictions import SEGMENT_SUFFIX
 from monitoring.shipper import Shipper
+from monitoring.window_sink import WindowSink
+from monitoring.window_upkeep import merge_old, prepare
 from registry.errors import RegistryError
 from registry.incoming import sweep
 from registry.model_cache import ModelCache
@@ -47,6 +49,7 @@ _STATE_SECONDS = 0.25
 _LOCK_SECONDS = 1.0
 _REST_SECONDS = 10.0
 _REST_STEP_SECONDS = 0.05
+_WINDOW_SECONDS = 30.0
 
 
 class Companion:
@@ -71,9 +74,9 @@ class Companion:
             self.aliases_moved,
         )
         self.folders = VersionFolders(self.cache, self.registry, self._preparations)
-        self._unit_salt = deployment_salt(self.control)
+        self.unit_salt = deployment_salt(self.control)
         self.problems: dict[str, str] = {}
-        self._shipper = Shipper(self.home.spool, self.log, archives=True, shipped=self.home.shipped)
+        self._shipper = Shipper(self.home.spool, self.log, [WindowSink()], archives=True, shipped=self.home.shipped)
         self._upkeep = LogUpkeep(settings, self.home, self.log)
         self.loops: dict[str, tuple[Callable[[], None], float]] = {
             "serving-state": (self._write_state, _STATE_SECONDS),
@@ -81,6 +84,7 @@ class Companion:
             "preparations": (self._preparations.work, _STATE_SECONDS),
             "shipper": (self._ship, settings.monitoring.ship_seconds),
             "keys": (self._publish_keys, _STATE_SECONDS),
+            "windows": (self._tend_windows, _WINDOW_SECONDS),
             **self._upkeep.loops,
         }
         """What is done over and over, each by a thread of its own, and the seconds between; `start` begins them."""
@@ -91,6 +95,7 @@ class Companion:
         self._lock: IO[str] | None = None
         self._written: ServingFile | None = None
         self._known_missing: set[Key] = set()
+        self._windows_prepared = False
 
     def start(self) -> None:
         """Begin the loops; they wait until no other Companion works on the same home."""
@@ -211,7 +216,7 @@ class Companion:
             self._aliases_moved.set()  # new ones are looked for at once, others at the next poll
         self._known_missing = missing
         models = {name: self.folders.located(state) for name, state in states.items()}
-        content = ServingFile(unit_salt=self._unit_salt, models=models, problems=self.wanted.problems())
+        content = ServingFile(unit_salt=self.unit_salt, models=models, problems=self.wanted.problems())
         if content != self._written or not self.home.serving_state.exists():
             write_file(self.home.serving_state, content)
             self._written = content
@@ -237,6 +242,13 @@ class Companion:
             # Nothing is lost: it stays in the spool, for the Companion that comes next.
             places = "".join(traceback.format_tb(error.__traceback__))
             self._report("shipper", f"{type(error).__name__} at the end; the log says where", places)
+
+    def _tend_windows(self) -> None:
+        if not self._windows_prepared:
+            monitoring = self.settings.monitoring
+            prepare(self.log, seconds=monitoring.bucket_seconds, most_groups=monitoring.most_groups)
+            self._windows_prepared = True
+        merge_old(self.log, datetime.now(UTC))
 
     def _ship(self) -> None:
         shipment = self._shipper.ship()

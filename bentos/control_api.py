@@ -16,6 +16,8 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bentos.bias_gauges import SECONDS as BIAS_GAUGE_SECONDS
+from bentos.bias_gauges import BiasGauges
 from bentos.bias_test_routes import bias_test_routes
 from bentos.bias_test_service import BiasTestService
 from bentos.bias_v2_routes import FAIRMIND, bias_v2_routes
@@ -71,6 +73,9 @@ def control_api(companion: Companion, worker_metrics: Path) -> FastAPI:
     api.include_router(model_routes(companion))
     api.include_router(rollout_routes(companion))
     api.include_router(outcome_routes(companion))
+    bias = BiasGauges(companion)
+    companion.loops["bias-gauges"] = (bias.measure, BIAS_GAUGE_SECONDS)
+    companion.gauges.append(bias.set_gauges)
     service = BiasTestService(companion)
     companion.loops["bias-tests"] = (service.work, _TASK_SECONDS)
     api.include_router(bias_test_routes(companion, service))

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -27,6 +25,7 @@ from inference.served_model import Predictions
 from inference.signature import Signature, Task
 from monitoring.errors import LogUnavailableError, SpoolFullError
 from monitoring.predictions import BULK_ROWS, PredictionRecord
+from monitoring.units import unit_hash
 from rollout.assignment import Cohort
 
 Value = TypeVar("Value")
@@ -227,8 +226,7 @@ class DataPlane:
     def _unit_hash(self, unit: str | None) -> str | None:
         if unit is None:
             return None
-        text = unit if unit.isascii() else unicodedata.normalize("NFC", unit)
-        return blake2b(text.encode(), key=self._worker.unit_key, digest_size=16).hexdigest()
+        return unit_hash(self._worker.unit_key, unit)
 
     def _count(self, target: Target, request: Request, parts: Sequence[Part]) -> None:
         metrics, model = self._worker.metrics, target.served.model

@@ -9,7 +9,20 @@ import typer
 from rich.markup import escape
 
 from bentos import telemetry
-from cli import bias_test, demo, doctor, keys, mlops, models, predictions, rollout, serve, train
+from cli import (
+    bias_test,
+    demo,
+    doctor,
+    imports,
+    keys,
+    mlops,
+    models,
+    predictions,
+    rollout,
+    serve,
+    train,
+    windows,
+)
 from cli.failures import exit_status, one_line
 from cli.output import console
 from database.home import keep_files_private
@@ -21,7 +34,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for commands in (demo, train, models, serve, keys, rollout, predictions, bias_test, mlops, doctor):
+for commands in (
+    demo,
+    train,
+    models,
+    serve,
+    keys,
+    rollout,
+    bias_test,
+    imports,
+    windows,
+    predictions,
+    mlops,
+    doctor,
+):
     commands.register(app)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cli.failures import UsageError
 
@@ -23,7 +23,6 @@ class NamedTable:
     ) -> None:
         from assessment.data_sets import DataSets
         from sources.file import FileSource
-        from sources.sql import SqlSource
 
         self._data_sets = DataSets(context.control, context.home.datasets, context.settings.assessment.dataset_rows)
         self._found = None if dataset is None else self._data_sets.find(dataset)
@@ -31,10 +30,7 @@ class NamedTable:
         if data is not None:
             self._frame = FileSource(path=data).read(context.home.data)
         elif sql is not None:
-            address, query = sql
-            is_variable = re.fullmatch(r"[A-Z_][A-Z0-9_]*", address) is not None
-            source = _sql_source(SqlSource, **{"url_env" if is_variable else "url": address, "query": query})
-            self._frame = source.read(context.home.data)
+            self._frame = sql_table(context, sql)
         self.id = None if self._found is None else self._found.id
 
     @property
@@ -59,10 +55,16 @@ class NamedTable:
             yield from self._data_sets.batches(self._found, features)
 
 
-def _sql_source(kind: Any, **described: str) -> Any:
+def sql_table(context: Context, sql: tuple[str, str]) -> pd.DataFrame:
+    """Return what a query gives; the address may be the name of a variable that holds it."""
     from pydantic import ValidationError
 
+    from sources.sql import SqlSource
+
+    address, query = sql
+    is_variable = re.fullmatch(r"[A-Z_][A-Z0-9_]*", address) is not None
+    described = {"url_env" if is_variable else "url": address, "query": query}
     try:
-        return kind(**described)
+        return SqlSource(**described).read(context.home.data)
     except ValidationError as error:
         raise UsageError(f"--sql: {error.errors(include_url=False, include_input=False)[0]['msg']}") from None

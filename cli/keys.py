@@ -26,7 +26,8 @@ def create(
     scopes: Annotated[
         str,
         typer.Option(
-            help="What it may do, comma-separated: predict, outcome, read, bias, rollout, approve, admin."
+            help="What it may do, comma-separated: "
+            "predict, outcome, attribute, read, bias, rollout, approve, admin."
         ),
     ],
     rate: Annotated[float | None, typer.Option(help="Most requests per second; left out, as many as come.")] = None,

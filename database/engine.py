@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -130,6 +130,25 @@ def insert_or_fill(engine: Engine, table: Table, names: Sequence[str]) -> Insert
         set_={name: given[name] for name in names},
         where=given[names[0]].is_not(None),
     )
+
+
+def insert_or_replace(connection: Connection, table: Table) -> Insert:
+    """Return an insert that gives rows whose key is already there the new values."""
+    return _insert_or_set(connection, table, lambda _old, new: new)
+
+
+def insert_or_add(connection: Connection, table: Table) -> Insert:
+    """Return an insert that adds its values to those of rows whose key is already there."""
+    return _insert_or_set(connection, table, lambda old, new: old + new)
+
+
+def _insert_or_set(connection: Connection, table: Table, value: Callable[[Any, Any], Any]) -> Insert:
+    kind = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement: Any = kind.insert(table)
+    values = {c.name: value(c, statement.excluded[c.name]) for c in table.columns if not c.primary_key}
+    keys = [column.name for column in table.primary_key]
+    replacing: Insert = statement.on_conflict_do_update(index_elements=keys, set_=values)
+    return replacing
 
 
 def _to_json(value: Any) -> str:

@@ -153,6 +153,7 @@ def measure(
     intersections: Sequence[Sequence[str]] = (),
     references: Mapping[str, str] | None = None,
     fairlearn_compat: bool = False,
+    weights: NDArray[np.int64] | None = None,
 ) -> BiasReport:
     """Return the bias report of decisions `y_pred`, one row per person, with outcomes where they are known.
 
@@ -171,6 +172,7 @@ def measure(
         intersections: Attributes to take together as well, under the name `tables.intersection_name` gives.
         references: Attribute to the group that others are set beside; the largest where none is named.
         fairlearn_compat: Whether to add Fairlearn's own answers, which take undefined rates for 0.
+        weights: [N] how many people each row stands for, at least one; one where it is left out.
 
     Raises:
         LengthMismatchError: The columns are not of one length.
@@ -185,7 +187,13 @@ def measure(
     if y_true is not None and len(y_true) != len(y_pred):
         raise LengthMismatchError("outcome", len(y_true), len(y_pred))
     counted = count_groups_of(
-        attribute_columns, y_true, y_pred, favourable, edges=edges, intersections=intersections
+        attribute_columns,
+        y_true,
+        y_pred,
+        favourable,
+        edges=edges,
+        intersections=intersections,
+        weights=weights,
     )
     # From the counts: a second look at a million labels would cost as much as counting them.
     everyone = [counts for groups in counted.values() for counts in groups.values()]

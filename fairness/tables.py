@@ -113,10 +113,12 @@ def count_groups_of(
     *,
     edges: Mapping[str, Sequence[float]] | None = None,
     intersections: Sequence[Sequence[str]] = (),
+    weights: NDArray[np.int64] | None = None,
 ) -> dict[str, dict[str, GroupCounts]]:
     """Return the counts by group of each attribute, and of the intersections asked for, by their names.
 
-    All come from one pass over the rows where the attributes have few combinations together (`ONE_PASS`).
+    All come from one pass over the rows where the attributes have few combinations together (`ONE_PASS`). With
+    `weights` row i stands for that many people: rows that were counted already.
 
     Raises:
         LengthMismatchError: The columns are not of one length.
@@ -132,10 +134,12 @@ def count_groups_of(
     cell = cells_of(y_true, y_pred, favourable)
     wanted = [(name,) for name in factors] + [tuple(dict.fromkeys(names)) for names in intersections if names]
     if combinations(factors) <= ONE_PASS:
-        table = count_factors(factors, cell)
+        table = count_factors(factors, cell, weights)
         return {intersection_name(names): table.groups(*names) for names in wanted}
     return {
-        intersection_name(names): count_factors({name: factors[name] for name in names}, cell).groups(*names)
+        intersection_name(names): count_factors({name: factors[name] for name in names}, cell, weights).groups(
+            *names
+        )
         for names in wanted
     }
 
@@ -161,8 +165,13 @@ def combinations(factors: Mapping[str, Factors]) -> int:
     return math.prod(max(1, len(factor.names)) for factor in factors.values())
 
 
-def count_factors(factors: Mapping[str, Factors], cell: NDArray[np.uint8]) -> CountTable:
-    """Return the table of attributes that have been read, for rows in these cells (`counts.cells_of`)."""
+def count_factors(
+    factors: Mapping[str, Factors], cell: NDArray[np.uint8], weights: NDArray[np.int64] | None = None
+) -> CountTable:
+    """Return the table of attributes that have been read, for rows in these cells (`counts.cells_of`).
+
+    Row i counts `weights[i]` times, each once where they are left out.
+    """
     product = combinations(factors)
     if product > _ADDRESSABLE:
         raise UnusableGroupsError(
@@ -174,12 +183,15 @@ def count_factors(factors: Mapping[str, Factors], cell: NDArray[np.uint8]) -> Co
         # Block by block, in memory that is still in the processor's cache; large arrays cost a page fault per 4 kB.
         step = max(_BLOCK, 4 * cells)
         for start in range(0, len(cell), step):
-            joint = _joint(factors, cell, slice(start, start + step))
-            table += np.bincount(joint, minlength=cells).reshape(-1, 6)
+            block = slice(start, start + step)
+            joint = _joint(factors, cell, block)
+            times = None if weights is None else weights[block]
+            table += np.bincount(joint, times, minlength=cells).astype(np.int64, copy=False).reshape(-1, 6)
         present = np.flatnonzero(table.any(axis=1))
         table = table[present]
     else:
-        places, rows = np.unique(_joint(factors, cell, slice(None)), return_counts=True)
+        places, which = np.unique(_joint(factors, cell, slice(None)), return_inverse=True)
+        rows = np.bincount(which, weights).astype(np.int64, copy=False)
         present, owner = np.unique(places // 6, return_inverse=True)
         table = np.zeros((len(present), 6), dtype=np.int64)
         table[owner, places % 6] = rows

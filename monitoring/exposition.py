@@ -41,6 +41,24 @@ class StateMetrics:
             "Age of the oldest prediction that is not in the database yet; 0 where all are.",
             registry=self.registry,
         )
+        self.selection_rate = Gauge(
+            "fairmind_selection_rate_ratio",
+            "Share of a group's predictions of the last window that are the favourable label.",
+            ["model", "variant", "attribute", "group"],
+            registry=self.registry,
+        )
+        self.bias_metric = Gauge(
+            "fairmind_bias_metric_ratio",
+            "Disparity between an attribute's groups in the last window; docs/fairness.md defines each metric.",
+            ["model", "variant", "metric", "attribute"],
+            registry=self.registry,
+        )
+        self.bias_verdict = Gauge(
+            "fairmind_bias_verdict",
+            "Always 1; the verdict of the default limits on an attribute in the last window.",
+            ["model", "variant", "attribute", "verdict"],
+            registry=self.registry,
+        )
         self.spool = Gauge(
             "fairmind_prediction_log_spool_bytes",
             "Bytes of the local log that wait for the database.",

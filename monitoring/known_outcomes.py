@@ -11,10 +11,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select
 
 from monitoring.bulk_blocks import read_bulk_blocks
+from monitoring.naming import Name
 from monitoring.tables import OUTCOME, PREDICTION
 
-Name = tuple[str | None, str]
-"""A prediction as an outcome calls it: (None, prediction id) or (model, the caller's id)."""
 Told = tuple[bool, Any, datetime | None]
 """What an outcome says: whether its value is a boolean (true is no 1), the value, when it was observed."""
 

@@ -1,67 +1,19 @@
-"""Predictions as the log knows them, those of bulk records taken out of their blocks."""
+"""What the log was told of predictions, by their ids and by those that callers gave their rows."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import repeat
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, select
 
-from monitoring.bulk_blocks import BulkBlock
 from monitoring.tables import OUTCOME, PROTECTED_ATTRIBUTE
 
 _IDS_PER_STATEMENT: Final = 5_000
 
 Told = tuple[int, Any]
 """An outcome, with the place of its row in `OUTCOME`: of two, the one with the higher place counts."""
-
-_UNTOLD: Final[Told] = (-1, None)
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedPrediction:
-    """One served row; `outcome` is None until one arrives."""
-
-    prediction_id: str
-    model_version: str
-    variant: str | None
-    prediction: Any
-    score: float | None
-    latency_us: int
-    outcome: Any = None
-    protected: dict[str, str | None] = field(default_factory=dict)
-
-
-def bulk_predictions(
-    connection: Connection, blocks: Sequence[BulkBlock]
-) -> list[tuple[datetime, str, LoggedPrediction]]:
-    """Return the rows of blocks, with what arrived for them later: when each was served, its id, and the row."""
-    ids = [name for block in blocks for name in block.prediction_ids()]
-    outcomes = outcomes_by_id(connection, ids)
-    later = protected_by_id(connection, ids)
-    rows = []
-    for block in blocks:
-        protected = repeat(None) if block.protected is None else block.protected
-        scores = repeat(None) if block.scores is None else block.scores
-        for name, prediction, score, groups in zip(
-            block.prediction_ids(), block.predictions, scores, protected, strict=False
-        ):
-            row = LoggedPrediction(
-                name,
-                block.model_version,
-                block.variant,
-                prediction,
-                score,
-                block.latency_us,
-                outcomes.get(name, _UNTOLD)[1],
-                {**later.get(name, {}), **(groups or {})},
-            )
-            rows.append((block.served_at, name, row))
-    return rows
 
 
 def outcomes_by_id(connection: Connection, ids: Sequence[str]) -> dict[str, Told]:

@@ -10,26 +10,27 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Engine
 
-from database.engine import insert_or_ignore
-from monitoring.known_outcomes import KnownOutcomes, Name, Told
-from monitoring.tables import OUTCOME, PROTECTED_ATTRIBUTE
+from monitoring.attributes import AttributeRecord, write_attributes
+from monitoring.known_outcomes import KnownOutcomes, Told
+from monitoring.moving import await_rows, moving
+from monitoring.naming import Name, PredictionId, Text, is_storable
+from monitoring.tables import OUTCOME
 
 Long = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """An integer of 64 bits; a larger one is read as a float, as everywhere in a request."""
-Text = Annotated[str, Field(max_length=200)]
 
 
 class Outcome(BaseModel):
     """What happened: the true label of one prediction.
 
     The prediction is named by `prediction_id`, or by `model` and the `id` the caller gave its row. A later outcome
-    of the same prediction corrects an earlier one. `protected` adds protected attributes that were not sent with
-    the request.
+    of the same prediction corrects an earlier one. `protected` tells protected attributes of it, as
+    `attributes.AttributeRecord` does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
-    prediction_id: str | None = Field(default=None, max_length=80)
+    prediction_id: PredictionId | None = None
     model: Text | None = None
     id: Text | None = None
     outcome: bool | Long | float | str
@@ -42,13 +43,11 @@ class Outcome(BaseModel):
         by_caller = self.model is not None and self.id is not None
         if by_id == by_caller:
             raise ValueError("name the prediction by prediction_id, or by model and id")
-        if self.protected is not None and not by_id:
-            raise ValueError("protected attributes need the prediction_id")
         return self
 
     @model_validator(mode="after")
     def _can_be_stored(self) -> Self:
-        if not all(map(_is_storable, self._texts())):
+        if not all(map(is_storable, self._texts())):
             raise ValueError("text may hold neither half of a surrogate pair nor U+0000")
         return self
 
@@ -96,29 +95,31 @@ def keep(engine: Engine, outcomes: Sequence[Outcome], received_at: datetime) -> 
     once more, even as a late repetition, makes it 1 again.
     """
     attributes = [
-        {"prediction_id": outcome.prediction_id, "attribute": name, "value": value}
+        AttributeRecord(
+            prediction_id=outcome.prediction_id, model=outcome.model, id=outcome.id, protected=outcome.protected
+        )
         for outcome in outcomes
-        for name, value in (outcome.protected or {}).items()
+        if outcome.protected
     ]
+    names = {outcome.name for outcome in outcomes}
+    ids = {name for model, name in names if model is None}
+    callers = {(model, name) for model, name in names if model is not None}
     with engine.begin() as connection:
-        known = KnownOutcomes(connection, {outcome.name for outcome in outcomes})
-        last: dict[Name, Outcome] = {}
-        for outcome in outcomes:
-            subject = known.subject(outcome.name)
-            last.pop(subject, None)  # so that the order is that of the outcomes that count
-            last[subject] = outcome
-        news = [outcome for outcome in last.values() if known.add(outcome.name, outcome.told)]
-        if news:
-            connection.execute(OUTCOME.insert(), [_row(outcome, received_at) for outcome in news])
+        with moving(connection, "outcomes", ids=ids, callers=callers):
+            known = KnownOutcomes(connection, names)
+            last: dict[Name, Outcome] = {}
+            for outcome in outcomes:
+                subject = known.subject(outcome.name)
+                last.pop(subject, None)  # so that the order is that of the outcomes that count
+                last[subject] = outcome
+            news = [outcome for outcome in last.values() if known.add(outcome.name, outcome.told)]
+            if news:
+                connection.execute(OUTCOME.insert(), [_row(outcome, received_at) for outcome in news])
         if attributes:
-            connection.execute(insert_or_ignore(engine, PROTECTED_ATTRIBUTE), attributes)
-    unmatched = sum(not known.is_matched(outcome.name) for outcome in outcomes)
-    return Receipt(accepted=len(news), repeated=len(outcomes) - len(news), unmatched=unmatched)
-
-
-def _is_storable(text: str) -> bool:
-    """Return whether every database takes the text: PostgreSQL no U+0000, nobody half of a surrogate pair."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+            write_attributes(connection, attributes)
+        unmatched = [outcome.name for outcome in outcomes if not known.is_matched(outcome.name)]
+        await_rows(connection, unmatched)
+    return Receipt(accepted=len(news), repeated=len(outcomes) - len(news), unmatched=len(unmatched))
 
 
 def _row(outcome: Outcome, received_at: datetime) -> dict[str, object]:

@@ -16,6 +16,7 @@ from database.engine import give_back, reading
 from monitoring.identifiers import uuid7
 from monitoring.settings import MonitoringSettings
 from monitoring.tables import BULK_BLOCK, EXPOSURE, FEATURE_BLOCK, OUTCOME, PREDICTION, PROTECTED_ATTRIBUTE
+from monitoring.window_upkeep import freeze
 
 _ROWS_AT_ONCE: Final = 2_000
 _BLOCKS_AT_ONCE: Final = 10
@@ -68,6 +69,9 @@ class Retention:
         policy = self._policy
         deleted = 0
         with self._engine.begin() as connection:
+            removed = [age for age in (policy.predictions, policy.protected, policy.outcomes) if age is not None]
+            if removed:
+                freeze(connection, now - min(removed))  # what is left of such rows is not what was counted
             if policy.predictions is not None:
                 before = _first_id(now - policy.predictions)
                 deleted += _delete(connection, PREDICTION, PREDICTION.c.prediction_id, before, _ROWS_AT_ONCE)
@@ -155,4 +159,6 @@ def _delete_oldest(connection: Connection) -> int:
     )
     deleted = sum(connection.execute(delete(key.table).where(key <= bound)).rowcount for key in keys)
     time = _time_of(bound)
+    if time is not None:
+        freeze(connection, time)
     return deleted if time is None else deleted + _delete_outcomes(connection, time)

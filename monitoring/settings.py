@@ -33,6 +33,19 @@ class MonitoringSettings(BaseSettings):
     """Pause between two looks of the shipper at the spool. Longer pauses cost less in all, and make longer bursts
     of work, in which cores that are threads of one another serve slower: the tail of latencies grows with them."""
 
+    bucket_seconds: Literal[60, 300, 600, 900, 1800, 3600] = 300
+    """Length of the time buckets in which live traffic is counted; after a day they are merged into hours, after a
+    week into days."""
+
+    most_groups: int = Field(default=500, ge=1, le=10_000)
+    """Combinations of protected attributes' groups that are counted apart, per model and day; the rest is counted
+    together, and bias tests say so."""
+
+    bias_window_hours: float = Field(default=24, gt=0, le=24 * 365)
+    """How far back the bias gauges of `/metrics` look."""
+
+    bias_minimum_rows: int = Field(default=30, ge=1)
+    """Groups with fewer predictions in that window have no gauge."""
     features_uri: str | None = None
     """Where features are archived as Parquet files: a folder, or the URI of one, such as `s3://bucket/prefix`. Keys
     and addresses of an object store are taken from the environment, as its own clients do. Unset:

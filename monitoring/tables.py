@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    UniqueConstraint,
     false,
     text,
 )
@@ -58,6 +59,12 @@ PREDICTION = Table(
         "caller_id",
         sqlite_where=text("caller_id IS NOT NULL"),  # most rows have none, and need no entry
         postgresql_where=text("caller_id IS NOT NULL"),
+    ),
+    Index(
+        "prediction_by_unit",
+        "unit_hash",
+        sqlite_where=text("unit_hash IS NOT NULL"),
+        postgresql_where=text("unit_hash IS NOT NULL"),
     ),
 )
 """A row per prediction of a record that is not bulk. `is_repeat`: the caller's id was there less than 24 hours
@@ -157,3 +164,82 @@ EXPOSURE = Table(
 `status` is `ok` for an answer, else why there is none; null while nobody knows: the model still runs, or its worker
 died. The row is written from what the worker logged before the model ran; `served_at` says when.
 """
+
+UNIT_ATTRIBUTE = Table(
+    "unit_attribute",
+    METADATA,
+    Column("unit_hash", String, primary_key=True),
+    Column("attribute", String, primary_key=True),
+    Column("value", String),
+)
+"""Protected attributes of units, for every prediction of theirs; what a prediction has of its own comes first."""
+
+CALLER_ATTRIBUTE = Table(
+    "caller_attribute",
+    METADATA,
+    Column("model", String, primary_key=True),
+    Column("caller_id", String, primary_key=True),
+    Column("attribute", String, primary_key=True),
+    Column("value", String),
+)
+"""Protected attributes that were told by a caller's id, for the rows of that id that are shipped later."""
+
+ORPHAN = Table(
+    "orphan",
+    METADATA,
+    Column("model", String, primary_key=True),
+    Column("name", String, primary_key=True),
+)
+"""What outcomes and attributes call predictions that are not there yet: '' and its id, or model and caller's id."""
+
+WINDOW_CELL = Table(
+    "window_cell",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("model", String, nullable=False),
+    Column("model_version", String, nullable=False),
+    Column("variant", String, nullable=False),
+    Column("groups", String, nullable=False),
+    Column("prediction", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    UniqueConstraint(
+        "model", "model_version", "variant", "groups", "prediction", "outcome", name="window_cell_is_one"
+    ),
+)
+"""What predictions that are counted together have in common (`monitoring.window_cells`)."""
+
+WINDOW_COUNT = Table(
+    "window_count",
+    METADATA,
+    Column("cell", Integer, primary_key=True, autoincrement=False),
+    Column("bucket_start", Integer, primary_key=True, autoincrement=False),
+    Column("seconds", Integer, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, nullable=False),
+    Column("value_sum", Float, nullable=False),
+    Column("value_sum_squares", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many predictions of a cell were served in a bucket, which begins `bucket_start` seconds after 1970.
+
+A cell's buckets stand together, so that a window is read without sorting. Counts of disjoint rows add up. The sums
+are over predictions that are numbers and have no score: those of regressors.
+"""
+
+WINDOW_LABEL = Table(
+    "window_label",
+    METADATA,
+    Column("model", String, primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String, primary_key=True),
+    Column("label", String, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""The groups, predictions and outcomes of a model and day (since 1970) that are told apart from all others."""
+
+WINDOW_STATE = Table(
+    "window_state",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""What every process that counts has to agree on (`monitoring.window_buckets`)."""

@@ -1,160 +1,162 @@
-"""A window of live traffic: what was predicted, for whom, and what came of it."""
+"""A window of live traffic as counts: what was predicted, for whom, and what came of it."""
 
 from __future__ import annotations
 
-import gc
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, select
+import orjson
+from sqlalchemy import Connection, Engine, func, select
 
 from database.engine import reading
-from monitoring.bulk_blocks import BulkBlock, iterate_bulk_blocks
-from monitoring.logged_predictions import LoggedPrediction, bulk_predictions
-from monitoring.tables import BULK_BLOCK, OUTCOME, PREDICTION, PROTECTED_ATTRIBUTE
+from monitoring.tables import WINDOW_CELL, WINDOW_COUNT
+from monitoring.window_buckets import read_buckets, utc
+from monitoring.window_cells import NO_GROUPS, NOT_KNOWN, NUMBER, OTHER, Amount
 
-_ROWS_AT_ONCE = 10_000
+
+class Alike(NamedTuple):
+    """What predictions that are counted together have in common; the texts are those of `window_cells.Cell`."""
+
+    model_version: str
+    variant: str
+    groups: str
+    prediction: str
+    outcome: str
+
+    @property
+    def attributes(self) -> dict[str, str | None]:
+        """The protected attributes; none where they are in `other`."""
+        found: dict[str, str | None] = {} if self.groups == OTHER else orjson.loads(self.groups)
+        return found
+
+    @property
+    def has_outcome(self) -> bool:
+        """Whether it is known what came of them."""
+        return self.outcome != NOT_KNOWN
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Predictions, oldest first; `truncated` says that older ones were left out because there are too many."""
+class WindowCounts:
+    """How many predictions of a model, served in [since, until), are alike.
 
-    rows: Sequence[LoggedPrediction]
-    truncated: bool
+    `since` and `until` are edges of buckets, and may lie outside what was asked for. Counts of windows that do not
+    overlap, of the same model, add up to those of their union.
+    """
+
+    model: str
+    since: datetime
+    until: datetime
+    counts: Mapping[Alike, Amount]
+
+    @property
+    def rows(self) -> int:
+        """All predictions."""
+        return sum(amount.n for amount in self.counts.values())
+
+    @property
+    def versions(self) -> list[str]:
+        """The versions that answered, in the order of their numbers."""
+        return sorted({alike.model_version for alike in self.counts}, key=lambda version: (len(version), version))
+
+    @property
+    def variants(self) -> list[str]:
+        """The variants that answered."""
+        return sorted({alike.variant for alike in self.counts})
+
+    @property
+    def rows_of_other_groups(self) -> int:
+        """Predictions whose combination of groups is not told apart."""
+        return sum(amount.n for alike, amount in self.counts.items() if alike.groups == OTHER)
+
+    def of_variant(self, variant: str, version: str | None = None) -> WindowCounts:
+        """Return what one variant answered, of one version where it is named."""
+        mine = {
+            alike: amount
+            for alike, amount in self.counts.items()
+            if alike.variant == variant and version in {None, alike.model_version}
+        }
+        return replace(self, counts=mine)
+
+    def __add__(self, other: WindowCounts) -> WindowCounts:
+        since, until = min(self.since, other.since), max(self.until, other.until)
+        merged = _merged([*self.counts.items(), *other.counts.items()])
+        return WindowCounts(self.model, since, until, merged)
 
 
-def window(
+def window_counts(
     engine: Engine,
     model: str,
-    *,
     since: datetime,
     until: datetime,
+    *,
     variant: str | None = None,
     model_version: str | None = None,
-    limit: int = 1_000_000,
-) -> Window:
-    """Return the predictions of one model served in [since, until) with their latest outcomes.
+) -> WindowCounts:
+    """Return the counts of one model's predictions served in [since, until), widened to whole buckets.
 
     What a variant answered is all there, rows without a unit too: a bias test measures everybody who got an answer.
-    (A comparison of variants may use rows with a cohort only.) Rows asked for by version number have no variant and
-    are in no analysis; they are left out, and so are repeats of a caller's id (`monitoring.repeats`). Where there
-    are more than `limit` rows, the newest are returned.
+    Rows asked for by version number have no variant and are in no analysis; a row with the caller's id of one that
+    was served less than a day before is a repeat, and not counted.
     """
-    conditions = [
-        PREDICTION.c.model == model,
-        PREDICTION.c.served_at < until,
-        PREDICTION.c.variant.is_not(None),
-        PREDICTION.c.is_repeat.is_(False),
-    ]
-    bulk = (
-        select(BULK_BLOCK)
-        .where(BULK_BLOCK.c.model == model, BULK_BLOCK.c.served_at >= since, BULK_BLOCK.c.served_at < until)
-        .where(BULK_BLOCK.c.variant != "")
-        .order_by(BULK_BLOCK.c.served_at.desc(), BULK_BLOCK.c.request_id.desc())
-    )
+    with reading(engine) as connection:
+        return read_counts(connection, model, since, until, variant=variant, model_version=model_version)
+
+
+def read_counts(
+    connection: Connection,
+    model: str,
+    since: datetime,
+    until: datetime,
+    *,
+    variant: str | None = None,
+    model_version: str | None = None,
+) -> WindowCounts:
+    """Return what `window_counts` does, within a transaction."""
+    start, end = read_buckets(connection).rounded(since, until)
+    columns, cells = WINDOW_COUNT.c, WINDOW_CELL.c
+    mine = select(cells.id, *(cells[name] for name in Alike._fields)).where(cells.model == model)
     if variant is not None:
-        conditions.append(PREDICTION.c.variant == variant)
-        bulk = bulk.where(BULK_BLOCK.c.variant == variant)
+        mine = mine.where(cells.variant == variant)
     if model_version is not None:
-        conditions.append(PREDICTION.c.model_version == model_version)
-        bulk = bulk.where(BULK_BLOCK.c.model_version == model_version)
-    columns = PREDICTION.c
-    newest = (
-        select(
-            columns.prediction_id,
-            columns.model_version,
-            columns.variant,
-            columns.prediction,
-            columns.score,
-            columns.latency_us,
-        )
-        .where(*conditions, columns.served_at >= since)
-        .order_by(columns.served_at.desc(), columns.prediction_id.desc())
-        .limit(limit + 1)
-    )
-    with reading(engine) as connection, _uncollected():
-        blocks = _newest_blocks(connection, bulk, limit)
-        if blocks:
-            newest = newest.add_columns(columns.served_at)
-        found = connection.execute(newest).all()
-        rows: list[LoggedPrediction] = []
-        if found:
-            if len(found) > limit:
-                oldest = select(columns.served_at).where(columns.prediction_id == found[-1].prediction_id)
-                since = connection.execute(oldest).scalar_one()
-            conditions.append(columns.served_at >= since)
-            outcomes, protected = _outcomes(connection, conditions), _protected(connection, conditions)
-            for id_, version, role, prediction, score, latency_us, *_ in reversed(found):
-                groups = protected.get(id_) or {}
-                rows.append(
-                    LoggedPrediction(id_, version, role, prediction, score, latency_us, outcomes.get(id_), groups)
-                )
-        if blocks:
-            timed = [(row[-1], one.prediction_id, one) for row, one in zip(reversed(found), rows, strict=True)]
-            timed += bulk_predictions(connection, blocks)
-            rows = [one for _, _, one in sorted(timed, key=lambda row: row[:2])]
-    return Window(tuple(rows[-limit:]), truncated=len(rows) > limit)
-
-
-def _newest_blocks(connection: Connection, newest_first: Select[Any], limit: int) -> list[BulkBlock]:
-    """Return bulk blocks of a window, as many as hold more than `limit` rows."""
-    blocks: list[BulkBlock] = []
-    rows = 0
-    for block in iterate_bulk_blocks(connection, newest_first):
-        blocks.append(block)
-        rows += len(block.positions)
-        if rows > limit:
-            break
-    return blocks
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Pause the garbage collector: it would look at each of the rows many times, and none of them is garbage."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _outcomes(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> dict[str, Any]:
-    """Return the latest outcome of each prediction; a query per name it may go by, each with its index."""
-    by_id = OUTCOME.c.prediction_id == PREDICTION.c.prediction_id
-    by_caller = and_(OUTCOME.c.model == PREDICTION.c.model, OUTCOME.c.caller_id == PREDICTION.c.caller_id)
-    latest: dict[str, int] = {}
-    outcomes: dict[str, Any] = {}
-    for named in (by_id, by_caller):
-        statement = (
-            select(PREDICTION.c.prediction_id, OUTCOME.c.id, OUTCOME.c.outcome)
-            .join(OUTCOME, named)
-            .where(*conditions)
-        )
-        for rows in connection.execute(statement).partitions(_ROWS_AT_ONCE):
-            for prediction_id, outcome_id, outcome in rows:
-                if latest.get(prediction_id, -1) < outcome_id:
-                    latest[prediction_id] = outcome_id
-                    outcomes[prediction_id] = outcome
-    return outcomes
-
-
-def _protected(
-    connection: Connection, conditions: Sequence[ColumnElement[bool]]
-) -> dict[str, dict[str, str | None]]:
+        mine = mine.where(cells.model_version == model_version)
+    kinds = {id_: Alike(*kind) for id_, *kind in connection.execute(mine)}
+    sums = [func.sum(columns[name]) for name in Amount._fields]
     statement = (
-        select(PROTECTED_ATTRIBUTE.c.prediction_id, PROTECTED_ATTRIBUTE.c.attribute, PROTECTED_ATTRIBUTE.c.value)
-        .join(PREDICTION, PREDICTION.c.prediction_id == PROTECTED_ATTRIBUTE.c.prediction_id)
-        .where(*conditions)
+        select(columns.cell, *sums)
+        .where(columns.cell.in_(mine.with_only_columns(cells.id)))
+        .where(columns.bucket_start >= start, columns.bucket_start < end)
+        .group_by(columns.cell)
     )
-    found: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
-    for rows in connection.execute(statement).partitions(_ROWS_AT_ONCE):
-        for prediction_id, attribute, value in rows:
-            found[prediction_id][attribute] = value
-    return dict(found)
+    found = connection.execute(statement)
+    counts = [(kinds[cell], Amount(int(n), total, squares)) for cell, n, total, squares in found]
+    return WindowCounts(model, utc(start), utc(end), _merged(counts))
+
+
+def label_value(label: str) -> Any:
+    """Return a label as it was predicted; None where none is known.
+
+    Raises:
+        ValueError: It is a quantity, or one of those that are not told apart (`window_cells`).
+    """
+    if label == NOT_KNOWN:
+        return None
+    if label in {NUMBER, OTHER}:
+        raise ValueError("no label")
+    return orjson.loads(label)
+
+
+def attributes_told(counts: WindowCounts) -> list[str]:
+    """Return the names of all protected attributes that any prediction has."""
+    texts = {alike.groups for alike in counts.counts} - {OTHER, NO_GROUPS}
+    return sorted({name for text in texts for name in orjson.loads(text)})
+
+
+def _merged(counts: Iterable[tuple[Alike, Amount]]) -> dict[Alike, Amount]:
+    """Return amounts added up by what they have in common; what is left of what went elsewhere is nothing."""
+    found: dict[Alike, Amount] = {}
+    for alike, amount in counts:
+        before = found.get(alike)
+        found[alike] = amount if before is None else before.plus(amount)
+    return {alike: found[alike] for alike in sorted(found) if found[alike].n}

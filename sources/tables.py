@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Collection
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -32,11 +33,12 @@ _SUFFIXES = {
 }
 
 
-def read_table(path: Path, format_: TableFormat | None = None) -> pd.DataFrame:
+def read_table(path: Path, format_: TableFormat | None = None, *, texts: Collection[str] = ()) -> pd.DataFrame:
     """Return the file as a plain table (see `plain`).
 
     The format follows from the suffix unless given. CSV is UTF-8 with a header line; the separator is whichever
     of comma, semicolon, tab and bar the header holds most. Only the marks in `MISSING_MARKS` mean "missing".
+    Columns named in `texts` are read as they are written: "007" stays "007".
 
     Raises:
         SourceNotFoundError: there is no such file.
@@ -48,7 +50,7 @@ def read_table(path: Path, format_: TableFormat | None = None) -> pd.DataFrame:
     if chosen is None:
         known = ", ".join(sorted(_SUFFIXES))
         raise SourceFormatError(str(path), f"the suffix '{path.suffix}' says no format; use one of {known}")
-    frame = _read_csv(path) if chosen is TableFormat.CSV else _read_parquet(path)
+    frame = _read_csv(path, texts) if chosen is TableFormat.CSV else _read_parquet(path)
     if frame.empty:
         raise SourceFormatError(str(path), "it has no rows")
     return plain(frame)
@@ -84,7 +86,7 @@ def _plain_type(column: pd.Series) -> Literal["str", "bool", "int64", "float64"]
     return "str"
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, texts: Collection[str]) -> pd.DataFrame:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
@@ -100,6 +102,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
             keep_default_na=False,
             na_values=list(MISSING_MARKS),
             low_memory=False,
+            dtype={name: str for name in names if name in texts},
         )
         # pandas takes the fields that a header has no name for to be row labels.
         if not isinstance(frame.index, pd.RangeIndex):

@@ -50,6 +50,7 @@ SCENARIOS: Final = (
     "bias_tests",
     "scrape",
     "prediction_log",
+    "windows",
 )
 QUICK: Final = Effort(repeats=2, seconds=1.0, long_seconds=3.0)
 

@@ -66,7 +66,7 @@ ROUTES: list[tuple[str, str, set[str]]] = [
     ("GET", "/api/v1/bias-v2/datasets/ds_1", {"bias"}),
     ("GET", "/api/v1/bias-v2/history", {"read"}),
     ("POST", "/api/v1/outcomes", {"outcome"}),
-    ("POST", "/api/v1/attributes", {"outcome"}),
+    ("POST", "/api/v1/attributes", {"attribute"}),
     ("GET", "/api/v1/models", READ),
     ("GET", "/api/v1/rollouts", READ),
     ("GET", "/api/v1/rollouts/r-1", READ),

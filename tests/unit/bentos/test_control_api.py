@@ -241,6 +241,8 @@ def test_the_schema_lists_every_route(api: Api) -> None:
         "/api/v1/status",
         "/api/v1/models",
         "/api/v1/models/{name}",
+        "/api/v1/attributes",
+        "/api/v1/outcomes/coverage",
         "/api/v1/rollouts",
         "/api/v1/rollouts/{rollout_id}",
         *(f"/api/v1/rollouts/{{rollout_id}}/{action}" for action in actions),

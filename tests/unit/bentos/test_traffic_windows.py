@@ -1,9 +1,8 @@
-"""A bias test of live traffic says so when it could not look at all of it."""
+"""A bias test of live traffic is of whole buckets of time, and says of which."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,16 +15,27 @@ from bentos.bias_tests import BiasTests
 from bentos.companion import Companion
 from monitoring.predictions import PredictionRecord, SegmentWriter
 from monitoring.shipper import Shipper
-from monitoring.windows import window
+from monitoring.window_sink import WindowSink
 from rollout.serving_store import write_state
 from tests.fakes.databases import migrated_engine
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(("limit", "rows", "notes"), [(60, 60, []), (50, 50, ["only the newest 50 rows"])])
-def test_a_window_with_more_rows_than_are_read_has_a_note(
-    credit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, rows: int, notes: list[str]
+@pytest.mark.parametrize(
+    ("since", "until", "rows", "said"),
+    [
+        (NOW, NOW + timedelta(hours=1), 60, []),
+        (
+            NOW + timedelta(seconds=1),
+            NOW + timedelta(seconds=2),
+            60,
+            ["2026-01-01T00:00:00+00:00 to 2026-01-01T00:05:00+00:00"],
+        ),
+    ],
+)
+def test_a_window_within_buckets_is_widened_and_has_a_note(
+    credit: Any, tmp_path: Path, since: datetime, until: datetime, rows: int, said: list[str]
 ) -> None:
     control = migrated_engine(tmp_path / "control.db", "control")
     log = migrated_engine(tmp_path / "log.db", "log")
@@ -52,15 +62,14 @@ def test_a_window_with_more_rows_than_are_read_has_a_note(
             )
         ]
     )
-    Shipper(tmp_path / "spool", log).ship()
-    monkeypatch.setattr("bentos.bias_tests.window", partial(window, limit=limit))
+    Shipper(tmp_path / "spool", log, [WindowSink()]).ship()
     folders = SimpleNamespace(find=lambda *_: credit.folder)
     tests = BiasTests(
         cast("Companion", SimpleNamespace(control=control, log=log, folders=folders)),
         DataSets(control, tmp_path, 10),
     )
-    until = (NOW + timedelta(hours=1)).isoformat()
-    request, _ = parse({"window": {"since": NOW.isoformat(), "until": until}, "favourable": 1})
+    request, _ = parse({"window": {"since": since.isoformat(), "until": until.isoformat()}, "favourable": 1})
     result = tests.run(request)
     assert result.rows == rows
-    assert [note[: len("only the newest 50 rows")] for note in result.notes if "newest" in note] == notes
+    notes = [note for note in result.notes if "buckets" in note]
+    assert [edges in note for edges, note in zip(said, notes, strict=True)] == [True] * len(said)

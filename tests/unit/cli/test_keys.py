@@ -50,7 +50,7 @@ def test_what_scripts_read_has_the_key_when_it_is_made_and_never_again(answer: A
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["create", "ci", "--scopes", "sudo"], "there is no scope 'sudo'; there are predict, outcome, read"),
+        (["create", "ci", "--scopes", "sudo"], "there is no scope 'sudo'; there are predict, outcome, attribute"),
         (["create", "ci", "--scopes", ""], "a key needs a scope"),
         (["create", "ci", "--scopes", "read", "--rate", "0"], "more than 0"),
         (["create", "ci", "--scopes", "read", "--expires", "-1"], "expired already"),

@@ -1,153 +1,302 @@
-"""Windows of live traffic: all a variant answered, each caller's row once, and a word where rows are cut."""
+"""Windows: all a variant answered, each caller's row once, in whole buckets, and added up like their rows."""
 
 from __future__ import annotations
 
-import gc
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Engine
 
+from database.engine import reading
+from monitoring.attributes import AttributeRecord, keep_attributes
 from monitoring.outcomes import Outcome, keep
 from monitoring.predictions import BULK_ROWS, SegmentWriter
 from monitoring.shipper import Shipper
-from monitoring.windows import Window, window
+from monitoring.window_buckets import Buckets, read_buckets
+from monitoring.window_cells import NUMBER, OTHER, Amount
+from monitoring.window_sink import WindowSink
+from monitoring.window_upkeep import freeze, merge_old, prepare, recount
+from monitoring.windows import Alike, WindowCounts, attributes_told, label_value, window_counts
+from tests.fakes.window_rows import kinds, stored_cells, window_rows
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
 def log(tmp_path: Path, engine: Engine) -> Any:
-    """Ships records that were served a second after each other."""
+    """Ships records that were served a second after each other, unless they say when."""
 
     def ship(*records: Any) -> None:
         segment = SegmentWriter(tmp_path / "spool", segment_bytes=1_000_000, spool_bytes=10_000_000)
         for second, record in enumerate(records):
-            record.served_at = NOW.timestamp() + second
+            if record.served_at == 1_700_000_000.5:
+                record.served_at = NOW.timestamp() + second
         segment.append(records)
         segment.close()
-        Shipper(tmp_path / "spool", engine).ship()
+        Shipper(tmp_path / "spool", engine, [WindowSink()]).ship()
 
     return ship
 
 
-def read(engine: Engine, **chosen: Any) -> Window:
-    return window(engine, "credit", since=NOW, until=NOW + timedelta(hours=1), **chosen)
+def read(engine: Engine, **chosen: Any) -> WindowCounts:
+    return window_counts(engine, "credit", NOW, NOW + HOUR, **chosen)
 
 
-def ids(found: Window) -> list[str]:
-    return [row.prediction_id for row in found.rows]
+def predicted(found: WindowCounts) -> Counter[Any]:
+    counts: Counter[Any] = Counter()
+    for alike, amount in found.counts.items():
+        counts[label_value(alike.prediction)] += amount.n
+    return counts
 
 
-def test_over_the_limit_the_newest_rows_are_returned_and_the_cut_is_told(
-    engine: Engine, log: Any, new_record: Any
-) -> None:
-    # Ids that sort the other way round: time decides.
-    log(*(new_record(name, caller_ids=[name], protected=[{"sex": name}]) for name in "dcba"))
-    keep(engine, [Outcome(prediction_id="a-0", outcome=7), Outcome(model="credit", id="b", outcome=8)], NOW)
-    assert (ids(read(engine)), read(engine).truncated) == (["d-0", "c-0", "b-0", "a-0"], False)
-    assert (ids(read(engine, limit=4)), read(engine, limit=4).truncated) == (ids(read(engine)), False)
-    cut = read(engine, limit=2)
-    assert (ids(cut), cut.truncated) == (["b-0", "a-0"], True)
-    assert [(row.outcome, row.protected) for row in cut.rows] == [(8, {"sex": "b"}), (7, {"sex": "a"})]
-
-
-def test_an_empty_window_is_empty_and_not_cut(engine: Engine) -> None:
-    assert read(engine) == Window((), truncated=False)
-
-
-def test_of_rows_with_the_same_caller_id_the_first_counts(engine: Engine, log: Any, new_record: Any) -> None:
-    log(
-        new_record("c", caller_ids=["twice"]),
-        new_record("b"),
-        new_record("a", caller_ids=["twice"], variant="challenger"),
-        new_record("d"),
-        new_record("e", caller_ids=["twice"], model="other"),
+def as_kinds(found: WindowCounts) -> Counter[Any]:
+    return Counter(
+        {
+            (
+                alike.model_version,
+                alike.variant,
+                tuple(sorted(alike.attributes.items())),
+                repr(label_value(alike.prediction)),
+                repr(label_value(alike.outcome)),
+            ): amount.n
+            for alike, amount in found.counts.items()
+        }
     )
-    assert ids(read(engine)) == ["c-0", "b-0", "d-0"]
-    assert ids(read(engine, variant="challenger")) == [], "a repeat is one, whichever variant answered it"
 
 
-def test_a_pinned_row_does_not_use_up_a_caller_id(engine: Engine, log: Any, new_record: Any) -> None:
-    log(new_record("a", caller_ids=["mine"], variant=None), new_record("b", caller_ids=["mine"]))
-    assert ids(read(engine)) == ["b-0"]
+def test_an_empty_window_is_empty(engine: Engine) -> None:
+    assert (read(engine).rows, read(engine).versions) == (0, [])
 
 
-def test_rows_without_a_unit_are_there(engine: Engine, log: Any, new_record: Any) -> None:
-    log(new_record("a"), new_record("b", unit_hashes=["u"], cohorts=["control"]))
-    assert ids(read(engine)) == ["a-0", "b-0"]
-
-
-def test_the_outcome_received_last_counts_whichever_name_it_came_under(
+def test_a_row_is_a_repeat_for_a_day_after_one_of_the_same_caller_id(
     engine: Engine, log: Any, new_record: Any
 ) -> None:
-    log(new_record("a", caller_ids=["mine"]))
-    by_id, by_caller = {"prediction_id": "a-0"}, {"model": "credit", "id": "mine"}
-    for name, outcome in ((by_id, 1), (by_caller, 2), (by_id, 3), (by_caller, 4)):
-        keep(engine, [Outcome.model_validate(name | {"outcome": outcome})], NOW)
-        assert [row.outcome for row in read(engine).rows] == [outcome]
+    at = NOW.timestamp()
+    log(new_record("b", served_at=at, caller_ids=["twice"], predictions=[1]))
+    log(new_record("a", served_at=at + 60, caller_ids=["twice"], predictions=[2], variant="challenger"))
+    assert predicted(read(engine)) == {1: 1}
+    log(new_record("c", served_at=at + 86_399, caller_ids=["twice"], predictions=[3]))
+    log(new_record("d", served_at=at + 86_400, caller_ids=["twice"], predictions=[4]))
+    log(new_record("e", served_at=at + 70, caller_ids=["twice"], predictions=[5], model="other"))
+    assert predicted(window_counts(engine, "credit", NOW, NOW + timedelta(days=9))) == {1: 1, 4: 1}
 
 
-def test_a_regressors_prediction_and_a_text_label_come_back_as_they_were(
+def test_repeats_in_one_batch_are_seen(engine: Engine, log: Any, new_record: Any) -> None:
+    log(
+        new_record("c", caller_ids=["twice"], predictions=[1]),
+        new_record("b", predictions=[2]),
+        new_record("a", caller_ids=["twice"], predictions=[3]),
+    )
+    assert predicted(read(engine)) == {1: 1, 2: 1}
+
+
+def test_a_pinned_row_is_not_counted_and_does_not_use_up_a_caller_id(
     engine: Engine, log: Any, new_record: Any
 ) -> None:
-    values = [2.5, "good", True, 7, "7"]
-    log(*(new_record(f"{i}", predictions=[value]) for i, value in enumerate(values)))
-    found = [row.prediction for row in read(engine).rows]
-    assert found == values
-    assert list(map(type, found)) == list(map(type, values))
+    log(new_record("a", caller_ids=["mine"], variant=None), new_record("b", caller_ids=["mine"], predictions=[2]))
+    assert predicted(read(engine)) == {2: 1}
+    keep(engine, [Outcome(prediction_id="a-0", outcome=1)], NOW)
+    assert predicted(read(engine)) == {2: 1}
 
 
-def test_the_garbage_collector_runs_again_afterwards(engine: Engine, log: Any, new_record: Any) -> None:
-    log(new_record("a"))
-    read(engine)
-    assert gc.isenabled()
-
-
-def bulk(new_record: Any, name: str, **changes: Any) -> Any:
-    rows = BULK_ROWS + 1
-    values = {
-        "positions": range(0, 2 * rows, 2),
-        "predictions": [i % 2 for i in range(rows)],
-        "scores": [0.5] * rows,
-        "features": [],
-        "protected": [{"sex": "f" if i % 3 else "m"} for i in range(rows)],
+def test_labels_come_back_as_they_were_and_a_regressors_predictions_as_sums(
+    engine: Engine, log: Any, new_record: Any
+) -> None:
+    labels = ["good", True, 7, "7", 2.5]
+    log(*(new_record(f"{i}", predictions=[value]) for i, value in enumerate(labels)))
+    found = predicted(read(engine))
+    assert found == Counter(labels)
+    assert sorted(map(repr, found)) == sorted(map(repr, labels))
+    log(new_record("r", model="price", positions=[0, 1], predictions=[2.5, -1.25], scores=None, features=[{}, {}]))
+    keep(engine, [Outcome(prediction_id="r-0", outcome=2.25)], NOW)
+    counts = window_counts(engine, "price", NOW, NOW + HOUR).counts
+    assert counts == {
+        Alike("1", "champion", "{}", NUMBER, ""): Amount(1, -1.25, 1.5625),
+        Alike("1", "champion", "{}", NUMBER, NUMBER): Amount(1, 2.5, 6.25),
     }
-    return new_record(name, **values | changes)
+    with pytest.raises(ValueError, match="no label"):
+        label_value(NUMBER)
 
 
-def test_rows_of_bulk_requests_are_there_with_what_came_of_them(engine: Engine, log: Any, new_record: Any) -> None:
-    log(
-        new_record("a"),
-        bulk(new_record, "b"),
-        new_record("c"),
-        bulk(new_record, "d", variant=None),
-        bulk(new_record, "e", variant="challenger", protected=None),
-        bulk(new_record, "f", model="other"),
+def test_a_window_is_widened_to_whole_buckets_and_says_so(engine: Engine, log: Any, new_record: Any) -> None:
+    log(new_record("a", served_at=NOW.timestamp() + 299), new_record("b", served_at=NOW.timestamp() + 300))
+    found = window_counts(engine, "credit", NOW + timedelta(seconds=10), NOW + timedelta(seconds=20))
+    assert (found.rows, found.since, found.until) == (1, NOW, NOW + timedelta(seconds=300))
+    assert window_counts(engine, "credit", NOW, NOW + timedelta(seconds=301)).rows == 2
+    assert window_counts(engine, "credit", NOW, NOW).rows == 0
+    assert (
+        window_counts(engine, "credit", datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)).rows
+        == 2
     )
-    outcomes = [
-        Outcome(prediction_id="b-4", outcome=0, protected={"sex": "no", "age": "old"}),
-        Outcome(prediction_id="b-4", outcome=1),
-        Outcome(prediction_id="b-5", outcome=1),
-    ]
-    assert keep(engine, outcomes, NOW).unmatched == 1, "row 5 was not in this part of the request"
-    found = read(engine)
-    each = [f"{name}-{2 * i}" for name in "be" for i in range(BULK_ROWS + 1)]
-    assert ids(found) == ["a-0", *sorted(each[: BULK_ROWS + 1]), "c-0", *sorted(each[BULK_ROWS + 1 :])]
-    row = next(row for row in found.rows if row.prediction_id == "b-4")
-    assert (row.prediction, row.score, row.outcome, row.variant) == (0, 0.5, 1, "champion")
-    assert row.protected == {"sex": "f", "age": "old"}
-    assert ids(read(engine, variant="challenger")) == sorted(each[BULK_ROWS + 1 :])
-    assert ids(read(engine, model_version="9")) == []
 
 
-@pytest.mark.parametrize("limit", [1, 2, 500, BULK_ROWS + 2, BULK_ROWS + 3])
-def test_the_newest_rows_are_taken_from_bulk_requests_too(
-    engine: Engine, log: Any, new_record: Any, limit: int
+def test_a_unit_attribute_is_of_all_its_predictions_that_do_not_say_otherwise(
+    engine: Engine, log: Any, new_record: Any
 ) -> None:
-    log(new_record("a"), bulk(new_record, "b"), new_record("c"))
-    whole, cut = read(engine), read(engine, limit=limit)
-    assert ids(cut) == ids(whole)[-limit:]
-    assert (whole.truncated, cut.truncated) == (False, limit < BULK_ROWS + 3)
+    log(new_record("a", unit_hashes=["u"]), new_record("b", unit_hashes=["u"], protected=[{"sex": "own"}]))
+    told = AttributeRecord(unit="U", protected={"sex": "f"})
+    receipts = [keep_attributes(engine, [told], str.lower) for _ in range(2)]
+    assert [(receipt.accepted, receipt.repeated, receipt.unmatched) for receipt in receipts] == [
+        (1, 0, 0),
+        (0, 1, 0),
+    ]
+    log(new_record("c", unit_hashes=["u"], protected=[{"age": "9"}]))
+    rows = window_rows(engine, "credit", since=NOW, until=NOW + HOUR)
+    assert [row.protected for row in rows] == [{"sex": "f"}, {"sex": "f", "age": "9"}, {"sex": "own"}]
+    assert as_kinds(read(engine)) == kinds(rows)
+    assert attributes_told(read(engine)) == ["age", "sex"]
+
+
+def test_beyond_the_bound_groups_are_counted_together(engine: Engine, log: Any, new_record: Any) -> None:
+    prepare(engine, seconds=300, most_groups=2)
+    log(*(new_record(name, protected=[{"g": name}]) for name in "abcd"))
+    assert (read(engine).rows, read(engine).rows_of_other_groups) == (4, 2)
+    prepare(engine, seconds=300, most_groups=10)
+    keep(engine, [Outcome(prediction_id=f"{name}-0", outcome=1) for name in "abcd"], NOW)
+    counts = read(engine).counts
+    assert {alike.groups: amount.n for alike, amount in counts.items()} == {
+        '{"g":"a"}': 1,
+        '{"g":"b"}': 1,
+        OTHER: 2,
+    }
+    assert all(alike.has_outcome for alike in counts)
+    # On another day there is room again.
+    log(*(new_record(f"{name}2", served_at=NOW.timestamp() + 86_400, protected=[{"g": name}]) for name in "cd"))
+    assert (
+        window_counts(engine, "credit", NOW + timedelta(days=1), NOW + timedelta(days=2)).rows_of_other_groups == 0
+    )
+
+
+def test_old_buckets_become_hours_and_days_and_late_outcomes_find_them(
+    engine: Engine, log: Any, new_record: Any
+) -> None:
+    at = NOW.timestamp()
+    served = {"a": 0, "b": 400, "c": 3_700, "d": 86_400 * 6, "e": 86_400 * 6 + 700, "f": 86_400 * 8 - 60}
+    log(*(new_record(name, served_at=at + seconds) for name, seconds in served.items()))
+    whole = window_counts(engine, "credit", NOW, NOW + timedelta(days=9))
+    merge_old(engine, NOW + timedelta(days=8))
+    assert sorted(key[:2] for key in stored_cells(engine)) == [
+        (int(at), 86_400),
+        (int(at) + 6 * 86_400, 3_600),
+        (int(at) + 8 * 86_400 - 300, 300),
+    ]
+    assert window_counts(engine, "credit", NOW, NOW + timedelta(days=9)).counts == whole.counts
+    keep(engine, [Outcome(prediction_id=f"{name}-0", outcome=1) for name in "adf"], NOW)
+    log(new_record("late", served_at=at + 60))
+    cells = stored_cells(engine)
+    assert recount(engine) == 7
+    assert stored_cells(engine) == cells
+    merge_old(engine, NOW)  # a clock that stepped back changes nothing
+    assert stored_cells(engine) == cells
+    with reading(engine) as connection:
+        assert read_buckets(connection).days_until == int(at) + 86_400
+
+
+def test_buckets_of_another_length_become_hours(engine: Engine, log: Any, new_record: Any) -> None:
+    prepare(engine, seconds=300, most_groups=500)
+    log(new_record("a"))
+    prepare(engine, seconds=60, most_groups=500)
+    log(new_record("b", served_at=NOW.timestamp() + 3_600))
+    assert [key[:2] for key in sorted(stored_cells(engine))] == [
+        (int(NOW.timestamp()), 3_600),
+        (int(NOW.timestamp()) + 3_600, 60),
+    ]
+    keep(engine, [Outcome(prediction_id="a-0", outcome=1)], NOW)
+    assert len(stored_cells(engine)) == 2
+
+
+def test_a_log_from_before_there_were_counts_is_counted(tmp_path: Path, engine: Engine, new_record: Any) -> None:
+    segment = SegmentWriter(tmp_path / "spool", segment_bytes=1_000_000, spool_bytes=10_000_000)
+    segment.append([new_record("a", protected=[{"sex": "f"}]), new_record("b")])
+    segment.close()
+    Shipper(tmp_path / "spool", engine).ship()
+    keep(engine, [Outcome(prediction_id="unknown-0", outcome=1)], NOW)
+    assert not stored_cells(engine)
+    for _ in range(2):
+        prepare(engine, seconds=300, most_groups=500)
+        assert sum(n for n, *_ in stored_cells(engine).values()) == 2
+
+
+def test_rows_of_which_something_was_removed_are_moved_no_more(engine: Engine, log: Any, new_record: Any) -> None:
+    log(new_record("a"), new_record("b", served_at=NOW.timestamp() + 600))
+    with engine.begin() as connection:
+        freeze(connection, NOW + timedelta(seconds=300))
+    keep(engine, [Outcome(prediction_id=f"{name}-0", outcome=1) for name in "ab"], NOW)
+    assert sorted((alike.outcome, amount.n) for alike, amount in read(engine).counts.items()) == [("", 1), ("1", 1)]
+    assert recount(engine) == 1
+    assert read(engine).rows == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    times=st.lists(st.integers(0, 40 * 86_400), max_size=60),
+    cuts=st.lists(st.integers(0, 40 * 86_400), min_size=1, max_size=3),
+    hours=st.integers(0, 40 * 24),
+    days=st.integers(0, 40),
+)
+def test_windows_that_meet_cover_what_their_union_does(
+    times: list[int], cuts: list[int], hours: int, days: int
+) -> None:
+    days_until = days * 86_400
+    buckets = Buckets(hours_until=max(days_until, hours * 3_600), days_until=days_until)
+    starts = [buckets.find(time)[0] for time in times]
+    edges = [datetime.fromtimestamp(cut, UTC) for cut in sorted(cuts)]
+    edges = [datetime.fromtimestamp(buckets.rounded(edge, edge)[0], UTC) for edge in edges]
+    ends = [0, *(int(edge.timestamp()) for edge in edges), 41 * 86_400]
+    parts = [
+        buckets.rounded(datetime.fromtimestamp(a, UTC), datetime.fromtimestamp(b, UTC)) for a, b in pairwise(ends)
+    ]
+    assert sum(sum(a <= start < b for start in starts) for a, b in parts) == len(times)
+    for time, start in zip(times, starts, strict=True):
+        assert start <= time < start + buckets.find(time)[1]
+
+
+def test_windows_add_up_like_their_union(engine: Engine, log: Any, new_record: Any) -> None:
+    at = NOW.timestamp()
+    log(*(new_record(f"r{i}", served_at=at + 97 * i, predictions=[i % 3]) for i in range(36)))
+    middle = NOW + timedelta(minutes=20)
+    left, right = window_counts(engine, "credit", NOW, middle), window_counts(engine, "credit", middle, NOW + HOUR)
+    assert left + right == read(engine)
+    assert right + left == read(engine)
+
+
+def test_rows_of_a_bulk_record_are_counted_and_moved_by_their_ids(
+    engine: Engine, log: Any, new_record: Any
+) -> None:
+    n = BULK_ROWS + 1
+    keep(engine, [Outcome(prediction_id="bulk-7", outcome=1)], NOW)
+    log(
+        new_record(
+            "bulk",
+            positions=range(n),
+            predictions=np.arange(n) % 2,
+            scores=np.full(n, 0.5),
+            features={"age": np.arange(n)},
+            unit_hashes=["u"] * n,
+            protected=[{"sex": "f"}] * n,
+        )
+    )
+    keep_attributes(engine, [AttributeRecord(unit="u", protected={"age": "9"})], str)
+    told = [AttributeRecord(prediction_id="bulk-7", protected={"sex": "m"})]
+    assert keep_attributes(engine, told, str).unmatched == 0
+    assert keep(engine, [Outcome(prediction_id="bulk-8", outcome=0)], NOW).unmatched == 0
+    counts = {
+        (alike.groups, alike.prediction, alike.outcome): amount.n for alike, amount in read(engine).counts.items()
+    }
+    assert counts == {
+        ('{"sex":"f"}', "0", ""): n // 2,
+        ('{"sex":"f"}', "0", "0"): 1,
+        ('{"sex":"f"}', "1", ""): n // 2 - 1,
+        ('{"sex":"m"}', "1", "1"): 1,
+    }
+    cells = stored_cells(engine)
+    assert recount(engine) == n
+    assert stored_cells(engine) == cells
