@@ -59,6 +59,10 @@ setup: .venv/.synced ## install everything into .tools/ and .venv/ (instant when
 demo: setup ## the main job on real data, end to end; serves until Ctrl-C (ARGS=--exit stops when done)
 	@.venv/bin/fairmind demo $(ARGS)
 
+.PHONY: example-drift
+example-drift: setup ## train on the census of 2015, meet 2016 to 2018: the numbers and pictures of docs/drift.md
+	@.venv/bin/python -m training.census_drift $(ARGS)
+
 # ---- test -----------------------------------------------------------------------------------------------------------
 
 .PHONY: test

@@ -24,9 +24,11 @@ from bentos.configuration import Settings
 from bentos.log_upkeep import LogUpkeep
 from bentos.preparations import Preparations
 from bentos.promotions import follow
+from bentos.registered_profiles import RegisteredProfiles
 from bentos.stores import open_control, open_home, open_log, open_preparer, open_registry, open_tracking
 from bentos.version_folders import Key, VersionFolders
 from database.home import Home
+from monitoring.drift_counts import DriftCounts
 from monitoring.exposition import StateMetrics
 from monitoring.metrics import ServingMetrics
 from monitoring.predictions import SEGMENT_SUFFIX
@@ -76,8 +78,9 @@ class Companion:
         self.folders = VersionFolders(self.cache, self.registry, self._preparations)
         self.unit_salt = deployment_salt(self.control)
         self.problems: dict[str, str] = {}
+        self.drift_counts = DriftCounts(RegisteredProfiles(self.cache))
         self._shipper = Shipper(self.home.spool, self.log, [WindowSink()], archives=True, shipped=self.home.shipped)
-        self._upkeep = LogUpkeep(settings, self.home, self.log)
+        self._upkeep = LogUpkeep(settings, self.home, self.log, [self.drift_counts])
         self.loops: dict[str, tuple[Callable[[], None], float]] = {
             "serving-state": (self._write_state, _STATE_SECONDS),
             "registry": (self._follow_registry, settings.registry.poll_seconds),

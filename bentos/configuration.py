@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings
 from assessment.settings import AssessmentSettings
 from bentos.settings import BatchingSettings, RunnerSettings, ServingSettings
 from database.settings import DatabaseSettings
-from monitoring.settings import MonitoringSettings
+from monitoring.settings import DriftSettings, MonitoringSettings
 from registry.settings import RegistrySettings
 from tracking.settings import TrackingSettings
 
@@ -31,6 +31,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     BatchingSettings,
     RunnerSettings,
     MonitoringSettings,
+    DriftSettings,
     AssessmentSettings,
     TrackingSettings,
 )
@@ -62,6 +63,7 @@ class Settings:
     monitoring: MonitoringSettings
     assessment: AssessmentSettings = field(default_factory=AssessmentSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    drift: DriftSettings = field(default_factory=DriftSettings)
 
     @classmethod
     def load(cls) -> Self:
@@ -81,6 +83,7 @@ class Settings:
                 MonitoringSettings(),
                 AssessmentSettings(),
                 TrackingSettings(),
+                DriftSettings(),
             )
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]

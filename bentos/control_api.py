@@ -23,6 +23,8 @@ from bentos.bias_test_service import BiasTestService
 from bentos.bias_v2_routes import FAIRMIND, bias_v2_routes
 from bentos.companion import Companion
 from bentos.data_set_routes import data_set_routes
+from bentos.drift_routes import drift_routes
+from bentos.drift_service import DriftService
 from bentos.errors import (
     InvalidRequestError,
     MalformedRequestError,
@@ -45,6 +47,7 @@ from monitoring.identifiers import new_request_id
 _log = logging.getLogger(__name__)
 _OPENAPI: Final = "/api/v1/openapi.json"
 _TASK_SECONDS: Final = 0.25
+_DRIFT_SECONDS: Final = 60.0
 _REQUEST_ID: Final = "fairmind.request_id"
 """Where the scope holds the id that the front door gave the request."""
 _LOGGED_ID: Final = "fairmind.logged_id"
@@ -81,6 +84,10 @@ def control_api(companion: Companion, worker_metrics: Path) -> FastAPI:
     api.include_router(bias_test_routes(companion, service))
     api.include_router(data_set_routes(service.data_sets))
     api.include_router(bias_v2_routes(companion, service))
+    drift = DriftService(companion)
+    companion.loops["drift"] = (drift.work, _DRIFT_SECONDS)
+    companion.gauges.append(drift.set_gauges)
+    api.include_router(drift_routes(drift))
     api.include_router(mlops_routes(companion))
     api.include_router(metrics_routes(companion, worker_metrics))
     api.add_exception_handler(RequestValidationError, _refuse_invalid)

@@ -233,6 +233,8 @@ OFFLINE: Final = frozenset(
         inference.CompileError,
         inference.ParityError,
         monitoring.FeatureStoreError,
+        monitoring.NoProfileError,
+        monitoring.ProfileDamagedError,
         tracking.OutboxFullError,
         tracking.RecordRefusedError,
     }

@@ -3,7 +3,9 @@
 MonitoringError
 ├── SpoolFullError            the local log may not grow further; nothing is served that cannot be logged
 ├── LogUnavailableError       the local log cannot be written
-└── FeatureStoreError         there is no such place for features
+├── FeatureStoreError         there is no such place for features
+├── ProfileDamagedError       a version's reference profile cannot be read
+└── NoProfileError            a version has no reference profile to compare a table with
 """
 
 from __future__ import annotations
@@ -37,4 +39,23 @@ class FeatureStoreError(MonitoringError):
         super().__init__(
             f"FAIRMIND_MONITORING_FEATURES_URI names no place for features ({reason}); "
             "it takes a folder, or a URI such as s3://bucket/prefix"
+        )
+
+
+class ProfileDamagedError(MonitoringError):
+    """A version's reference profile cannot be read."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        super().__init__(f"the reference profile {place} is damaged; fetch the version again, or train it again")
+
+
+class NoProfileError(MonitoringError):
+    """A version has no reference profile to compare a table with."""
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        super().__init__(
+            f"{version} was registered without a reference profile, so a table cannot be compared with what it "
+            "learned from; train it again, or leave --data out to compare its traffic with the window before"
         )

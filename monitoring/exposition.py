@@ -108,6 +108,24 @@ class StateMetrics:
             registry=self.registry,
             kind=Kind.COUNTER,
         )
+        self.drift = Gauge(
+            "fairmind_drift_score_ratio",
+            "Population stability index of a feature of the champion's traffic; the largest without one.",
+            ["model", "feature"],
+            registry=self.registry,
+        )
+        self.drift_verdict = Gauge(
+            "fairmind_drift_verdict",
+            "Always 1; whether the champion's traffic drifted: drift, no_drift, insufficient_evidence.",
+            ["model", "verdict"],
+            registry=self.registry,
+        )
+        self.estimated = Gauge(
+            "fairmind_estimated_performance_ratio",
+            "Performance of the champion that calibrated scores let expect, before outcomes are known.",
+            ["model", "metric"],
+            registry=self.registry,
+        )
 
 
 def exposition(state: StateMetrics, folder: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Settings of the prediction log."""
+"""Settings of the prediction log and of drift."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 import orjson
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from monitoring.drift_policy import DriftPolicy
 
 
 class MonitoringSettings(BaseSettings):
@@ -99,3 +101,14 @@ class MonitoringSettings(BaseSettings):
                 f"({self.segment_bytes:,})"
             )
         return self
+
+
+class DriftSettings(BaseSettings, DriftPolicy):
+    """What counts as drift in live traffic."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FAIRMIND_MONITORING_DRIFT_", use_attribute_docstrings=True, frozen=True
+    )
+
+    window_hours: int = Field(default=24, ge=1, le=24 * 366)
+    """Length of the window that `/metrics` shows, and of that of `/api/v1/drift` where none is named."""

@@ -17,6 +17,7 @@ from inference.decision import Decision
 from inference.errors import RuntimeLoadError
 from inference.loading import DECISION_FILE, load_model
 from inference.signature import Task
+from monitoring.profile import ReferenceProfile
 from registry.gate_record import GATES_TAG, GateRecord
 from registry.model_cache import ModelCache
 from registry.promotion import OVERRIDE_TAG, PROMOTED_TAG, ROLLED_BACK_TAG
@@ -175,6 +176,9 @@ def _write(folder: Path, origin: Path, entry: Model, version: ModelVersion, thre
     skops.io.dump(decide_at(load_stored(folder, _TRUSTED), threshold), folder / MODEL_FILE)
     rule = Decision(threshold=threshold)
     (folder / FAIRMIND_FOLDER / DECISION_FILE).write_text(rule.model_dump_json(), encoding="utf-8")
+    profile = ReferenceProfile.load(folder / FAIRMIND_FOLDER)
+    if profile is not None:
+        profile.at(threshold_step(threshold)).save(folder / FAIRMIND_FOLDER)
     described.artifact_path, described.run_id = entry.artifact_path, entry.run_id
     described.model_id, described.model_uuid = entry.model_id, entry.model_uuid
     described.utc_time_created = entry.utc_time_created

@@ -23,6 +23,7 @@ from training.mitigated_rows import MitigatedRows
 from training.mitigation import Mitigation
 from training.plots import figures
 from training.provenance import commit_tags
+from training.reference_profile import reference_profile
 from training.registration import Candidate, register
 from training.score_counts import ScoreCounts, count_scores
 from training.split import Rows
@@ -145,6 +146,7 @@ class Job:
                 bias_policy=config.gates.recorded_policy,
                 tags=tags,
                 scores=self._score_counts(fitted.evaluation),
+                profile=reference_profile(self.data, self.rows, fitted.evaluation),
             )
             registered = register(run, candidate)
         return TrainedVersion(

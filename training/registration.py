@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from compilation.parity import Proof
+from monitoring.profile import ReferenceProfile
 from registry.gate_record import GateRecord, GateResult
 from registry.reference import Reference
 from training.artifact import FAIRMIND_FOLDER, bind_gates, write_model
@@ -25,7 +26,7 @@ class Candidate:
 
     `rows` are feature rows to prove the compiled form on, `trusted` the types its stored form may hold, `tags`
     facts that are looked up by those who only have the version, `bias_policy` what the bias gates were measured by.
-    `scores` are None where no threshold decides.
+    `scores` are None where no threshold decides, `profile` where nothing is to be compared with the training rows.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Candidate:
     tags: Mapping[str, str]
     bias_policy: Mapping[str, Any] | None = None
     scores: ScoreCounts | None = None
+    profile: ReferenceProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,5 +70,7 @@ def register(run: Run, candidate: Candidate) -> Registered:
         )
         if candidate.scores is not None:
             candidate.scores.save(files.folder / FAIRMIND_FOLDER)
+        if candidate.profile is not None:
+            candidate.profile.save(files.folder / FAIRMIND_FOLDER)
         record = bind_gates(files.folder, candidate.gates, candidate.bias_policy)
     return Registered(files.register(record, candidate.tags), record, proof)

@@ -247,6 +247,7 @@ def test_the_schema_lists_every_route(api: Api) -> None:
         "/api/v1/rollouts/{rollout_id}",
         *(f"/api/v1/rollouts/{{rollout_id}}/{action}" for action in actions),
         "/api/v1/outcomes",
+        "/api/v1/drift",
         *(f"/api/v1/mlops/{route}" for route in ("status", "log-test", "run-url/{provider}/{run_id}")),
         "/bias_test",
         "/metrics",
