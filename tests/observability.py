@@ -27,16 +27,6 @@ MONITORING: Final = ROOT / "monitoring"
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION: Final = re.compile(r"(\[|for: |_wait: |_interval: )(\d+)([smhd])")
 
-TO_COME: Final = (
-    "fairmind_selection_rate_ratio",
-    "fairmind_bias_metric_ratio",
-    "fairmind_bias_verdict",
-    "fairmind_drift_score_ratio",
-    "fairmind_prediction_log_spool_bytes",
-    "fairmind_prediction_log_spool_limit_bytes",
-)
-"""Metrics that rules and dashboards ask for and nobody exposes yet; whoever exposes one takes its name out here."""
-
 
 def quickened(text: str, factor: int = 60) -> str:
     """Return rules or routes with every `for`, wait, interval and window a `factor`th as long: a second or more."""

@@ -9,6 +9,8 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from monitoring.dashboards.panels import Query, board, series, stat, table
 
 _OF: Final = '{model=~"$model"}'
+_FEATURES: Final = '{model=~"$model",feature!=""}'
+"""Of one feature each: without a name it is the largest of all."""
 
 
 def drift() -> Dashboard:
@@ -18,7 +20,7 @@ def drift() -> Dashboard:
         stat(
             "Features that drifted",
             "With a population stability index above 0.2.",
-            Query("count(max by (model, feature) (fairmind_drift_score_ratio) > 0.2) or vector(0)"),
+            Query('count(max by (model, feature) (fairmind_drift_score_ratio{feature!=""}) > 0.2) or vector(0)'),
             span=6,
             limit=1,
         )
@@ -36,16 +38,36 @@ def drift() -> Dashboard:
         table(
             "Now",
             "Each feature's population stability index.",
-            Query(f"sort_desc(max by (model, feature) (fairmind_drift_score_ratio{_OF}))"),
+            Query(f"sort_desc(max by (model, feature) (fairmind_drift_score_ratio{_FEATURES}))"),
+        )
+    )
+    made.with_panel(
+        table(
+            "Verdicts",
+            "1 beside the verdict that holds for a champion's last window.",
+            Query(f"max by (model, verdict) (fairmind_drift_verdict{_OF})"),
+            span=24,
         )
     )
     made.with_panel(
         series(
             "Drift by feature",
             "The ten features that differ most.",
-            Query(f"topk(10, max by (model, feature) (fairmind_drift_score_ratio{_OF}))", "{{model}} {{feature}}"),
+            Query(
+                f"topk(10, max by (model, feature) (fairmind_drift_score_ratio{_FEATURES}))",
+                "{{model}} {{feature}}",
+            ),
             span=24,
             limit=0.2,
+        )
+    )
+    made.with_panel(
+        series(
+            "Performance without outcomes",
+            "What calibrated scores let expect of the champion, before it is known what came true.",
+            Query(f"max by (model, metric) (fairmind_estimated_performance_ratio{_OF})", "{{model}} {{metric}}"),
+            unit="percentunit",
+            span=24,
         )
     )
     made.with_panel(

@@ -191,6 +191,13 @@ def _log(made: Dashboard) -> None:
     )
     made.with_panel(
         series(
+            "Waiting",
+            "Predictions that are not in the database yet.",
+            Query("sum by (instance) (fairmind_prediction_log_unshipped_rows)", "{{instance}}"),
+        )
+    )
+    made.with_panel(
+        series(
             "Test results",
             "For MLflow or Weights & Biases: those that wait, and what became of others within an hour.",
             Query("sum by (instance) (fairmind_tracking_waiting)", "{{instance}} waiting"),

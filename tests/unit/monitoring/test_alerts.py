@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from monitoring.dashboards.build import DASHBOARDS, built
 from monitoring.exposition import StateMetrics
 from monitoring.metrics import DEFINITIONS, Kind
-from tests.observability import MONITORING, ROOT, TO_COME, quickened
+from tests.observability import MONITORING, ROOT, quickened
 
 RULES: dict[str, dict[str, Any]] = {
     rule["alert"]: rule
@@ -73,11 +73,7 @@ def test_every_alert_is_tested_where_it_fires_and_where_it_is_silent() -> None:
 
 def test_rules_and_dashboards_ask_only_for_metrics_that_are_exposed() -> None:
     asked = {name for expr in expressions() for name in NAME.findall(expr)}
-    assert asked - {*exposed(), *TO_COME} == set()
-
-
-def test_what_is_to_come_is_not_there_yet() -> None:
-    assert set(exposed()) & set(TO_COME) == set(), "take the names out of tests.observability.TO_COME"
+    assert asked - {*exposed()} == set()
 
 
 def test_every_metric_is_on_a_dashboard() -> None:
