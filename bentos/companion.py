@@ -78,9 +78,9 @@ class Companion:
         self.folders = VersionFolders(self.cache, self.registry, self._preparations)
         self.unit_salt = deployment_salt(self.control)
         self.problems: dict[str, str] = {}
-        drift_counts = DriftCounts(RegisteredProfiles(self.cache))
+        self.drift_counts = DriftCounts(RegisteredProfiles(self.cache))
         self._shipper = Shipper(self.home.spool, self.log, [WindowSink()], archives=True, shipped=self.home.shipped)
-        self._upkeep = LogUpkeep(settings, self.home, self.log, [drift_counts])
+        self._upkeep = LogUpkeep(settings, self.home, self.log, [self.drift_counts])
         self.loops: dict[str, tuple[Callable[[], None], float]] = {
             "serving-state": (self._write_state, _STATE_SECONDS),
             "registry": (self._follow_registry, settings.registry.poll_seconds),

@@ -179,6 +179,7 @@ def _only_prediction_row(record: dict[str, Any], prediction_id: str) -> tuple[An
         scores and scores[0],
         record["latency_us"],
         False,
+        record.get("status", ANSWERED),
     )
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from monitoring.drift_policy import DriftPolicy
+
+
+def _number(value: Any) -> Any:
+    """Return what a variable says as the number it is, for a choice between numbers takes no text."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 class MonitoringSettings(BaseSettings):
@@ -35,7 +40,7 @@ class MonitoringSettings(BaseSettings):
     """Pause between two looks of the shipper at the spool. Longer pauses cost less in all, and make longer bursts
     of work, in which cores that are threads of one another serve slower: the tail of latencies grows with them."""
 
-    bucket_seconds: Literal[60, 300, 600, 900, 1800, 3600] = 300
+    bucket_seconds: Annotated[Literal[60, 300, 600, 900, 1800, 3600], BeforeValidator(_number)] = 300
     """Length of the time buckets in which live traffic is counted; after a day they are merged into hours, after a
     week into days."""
 

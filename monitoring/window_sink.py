@@ -21,7 +21,7 @@ from monitoring.logged_rows import (
     unit_attributes,
 )
 from monitoring.rows import Rows
-from monitoring.tables import CALLER_ATTRIBUTE, ORPHAN, PREDICTION, PROTECTED_ATTRIBUTE
+from monitoring.tables import CALLER_ATTRIBUTE, ORPHAN, OUTCOME, PREDICTION, PROTECTED_ATTRIBUTE
 from monitoring.window_buckets import Buckets, lock_counts, read_buckets
 from monitoring.window_cells import Amount, Tally, add, amount_of
 
@@ -59,6 +59,7 @@ class _Known:
         self.callers = _attribute_rows(connection, rows, callers)
         self.ids: set[str] = set()
         self._take_orphans(connection, {values[_ID] for values in rows}, callers)
+        self.callers |= _told_callers(connection, callers)
         self.units = unit_attributes(connection, {values[_UNIT] for values in rows if values[_UNIT] is not None})
 
     def has_more(self, values: Sequence[Any]) -> bool:
@@ -78,6 +79,13 @@ class _Known:
         for start in range(0, len(found), _ORPHANS_AT_ONCE):
             some = found[start : start + _ORPHANS_AT_ONCE]
             connection.execute(delete(ORPHAN).where(tuple_(ORPHAN.c.model, ORPHAN.c.name).in_(some)))
+
+
+def _told_callers(connection: Connection, callers: set[Caller]) -> set[Caller]:
+    """Return the callers' ids of which an outcome is known: of an earlier row, it is that of a later one too."""
+    names = {name for _, name in callers}
+    told = select(OUTCOME.c.model, OUTCOME.c.caller_id).distinct()
+    return {(model, name) for model, name in in_chunks(connection, told, OUTCOME.c.caller_id, names)} & callers
 
 
 def _attribute_rows(connection: Connection, rows: Sequence[Sequence[Any]], callers: set[Caller]) -> set[Caller]:

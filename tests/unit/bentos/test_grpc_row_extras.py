@@ -37,8 +37,9 @@ def as_message(rows: list[Row], *, typed: bool = False) -> Any:
 
 
 def records(home: Path, request_id: str) -> list[dict[str, Any]]:
-    """Return what the log has of a request."""
-    return [record for record in map(orjson.loads, logged(home)) if record["request_id"] == request_id]
+    """Return what the log has of a request's answers, without the exposures before them."""
+    found = [record for record in map(orjson.loads, logged(home)) if record["request_id"] == request_id]
+    return [record for record in found if "kind" not in record]
 
 
 @pytest.mark.parametrize("typed", [False, True], ids=["raw", "typed"])

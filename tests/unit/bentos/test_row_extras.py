@@ -41,11 +41,11 @@ ROWS = st.lists(
 
 
 def logged(home: Path, request_id: str) -> dict[int, Row]:
-    """Return what the log has of a request, by the row's position."""
+    """Return what the log has of a request's answers, by the row's position."""
     found: dict[int, Row] = {}
     for path in (home / "spool").glob("*"):
         for record in map(orjson.loads, path.read_bytes().splitlines()):
-            if record["request_id"] != request_id:
+            if record["request_id"] != request_id or "kind" in record:  # which an exposure has
                 continue
             for index, position in enumerate(record["positions"]):
                 row = {
