@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -166,12 +166,3 @@ def _up(name: str, command: list[str], folder: Path, ready: str) -> Iterator[Non
     with running(name, command, dict(os.environ), log) as process:
         wait_until(name, process, log, lambda: answers(ready), 60)
         yield
-
-
-def until(claim: Callable[[], Any], seconds: float, told: Callable[[], Any]) -> Any:
-    """Return what `claim` says as soon as it is true; the test fails where that is not within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (found := claim()):
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.2)
-    return found

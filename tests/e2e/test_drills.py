@@ -23,21 +23,13 @@ from sqlalchemy import Engine, select
 from database.engine import reading, server_engine, sqlite_engine
 from monitoring.tables import EXPOSURE, PREDICTION
 from tests.postgres import Postgres
+from tests.waiting import until
 
 pytestmark = pytest.mark.long
 
 SETTINGS = {"FAIRMIND_REGISTRY_POLL_SECONDS": "0.5"}
 LOCKED_SECONDS = 12.0
 """Longer than a writer waits for another before it gives up for now."""
-
-
-def until(claim: Callable[[], Any], seconds: float = 60.0, what: Callable[[], Any] = lambda: "") -> Any:
-    """Return what `claim` says as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := claim()):
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture(scope="module")

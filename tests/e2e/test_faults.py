@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from registry.mlflow_registry import MlflowRegistry
 from registry.store import embedded_tracking_uri
 from tests.fakes.strangers import Stranger, log
+from tests.waiting import until
 
 pytestmark = pytest.mark.long
 
@@ -58,15 +58,6 @@ def moody() -> Stranger:
 
     frame = pd.DataFrame({"amount": [1.0, 2.0, 3.0] * 4, "mood": ["well", "fine", "good"] * 4})
     return Stranger(Moody().fit(frame, frame["amount"]), frame)
-
-
-def until(claim: Callable[[], Any], seconds: float = 60.0, what: Callable[[], Any] = lambda: "") -> Any:
-    """Return what `claim` says as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := claim()):
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import pytest
 from cli.children import answers, free_port, running, wait_until
 from registry.mlflow_registry import MlflowRegistry
 from tests.fakes.strangers import Stranger, log, pipeline_with_text
+from tests.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -57,13 +58,6 @@ def strangers() -> dict[str, Stranger]:
 @pytest.fixture(scope="module")
 def mlflow(tmp_path_factory: pytest.TempPathFactory) -> MlflowServer:
     return MlflowServer(tmp_path_factory.mktemp("mlflow"), free_port())
-
-
-def until(claim: Callable[[], bool], seconds: float, what: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.2)
 
 
 def problems(served: Any) -> dict[str, str]:

@@ -17,7 +17,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.observability import MONITORING, Prometheus, Webhook, observing, ran, tool, until
+from tests.observability import MONITORING, Prometheus, Webhook, observing, ran, tool
+from tests.waiting import until
 
 pytestmark = [pytest.mark.debian, pytest.mark.timeout(300)]
 

@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from uv import find_uv_bin
 
 from cli.children import answers, free_port, running, wait_until
 from database.home import Home
+from tests.waiting import until
 from tracking.mlops_integration import MlopsIntegration
 from tracking.opening import open_tracker
 from tracking.record import BiasTestRecord
@@ -41,14 +41,6 @@ T = TypeVar("T")
 def record(test_id: str) -> BiasTestRecord:
     results = {"SEX": {"selection_rate": {"1": 0.5, "2": 0.25}}, "overall_risk": "high", "verdict": "fail"}
     return BiasTestRecord.of(test_id, "credit", "ml_bias", results, {"rows": 40}, html="<p>a report</p>")
-
-
-def until(claim: Callable[[], T], seconds: float = 90.0) -> T:
-    deadline = time.monotonic() + seconds
-    while not (found := claim()):
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
-    return found
 
 
 @dataclass(frozen=True)

@@ -26,15 +26,9 @@ from rollout.serving_state import ServingFile, ServingState, parse_file
 from rollout.serving_store import serving_states
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.strangers import pipeline_with_text, save
+from tests.waiting import until
 
 PLAN = Plan.parse({"model": "credit", "steps": [{"weight": 0.2}]})
-
-
-def until(claim: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def written(companion: Companion) -> ServingFile | None:

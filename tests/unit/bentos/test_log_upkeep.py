@@ -19,8 +19,9 @@ from monitoring.exposition import StateMetrics
 from monitoring.feature_store import feature_tables
 from monitoring.shipped_state import ShippedState, read_shipped_state, write_shipped_state
 from monitoring.tables import PREDICTION, SEGMENT
-from tests.unit.bentos.test_companion import spool, until
+from tests.unit.bentos.test_companion import spool
 from tests.unit.monitoring.test_shipper import record
+from tests.waiting import until
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 

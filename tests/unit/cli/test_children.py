@@ -9,14 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cli import children
 from cli.children import ChildFailedError, answers, free_port, running, stop, wait_until
+from tests.waiting import until
 
 PARENT = """
 import subprocess, sys, time
@@ -24,13 +23,6 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print(child.pid, flush=True)
 {then}
 """
-
-
-def until(claim: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def is_running(pid: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -41,14 +40,6 @@ def make_record(test_id: str = "t-1", **changes: Any) -> BiasTestRecord:
         "html": "<p>Größe</p>",
     }
     return BiasTestRecord(**values | changes)
-
-
-def until(claim: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait until the claim is true."""
-    deadline = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
 
 
 class Counts(Counter[str]):

@@ -13,7 +13,8 @@ import pytest
 from pydantic import SecretStr
 
 from tests.fakes.senders import FakeSender
-from tests.unit.tracking.conftest import Counts, NewTracker, make_record, until
+from tests.unit.tracking.conftest import Counts, NewTracker, make_record
+from tests.waiting import until
 from tracking.bias_test_results import BiasTestResults
 from tracking.errors import (
     ProviderUnavailableError,

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from cli.children import free_port
-from tests.unit.tracking.conftest import make_record, until
+from tests.unit.tracking.conftest import make_record
+from tests.waiting import until
 from tracking.errors import ProviderUnavailableError, RecordRefusedError
 from tracking.sender import SenderProcess
 from tracking.settings import Provider

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.senders import FakeSender
-from tests.unit.tracking.conftest import Counts, NewTracker, make_record, until
+from tests.unit.tracking.conftest import Counts, NewTracker, make_record
+from tests.waiting import until
 from tracking.delivery import Delivered
 from tracking.outbox import Outbox
 from tracking.settings import Provider
