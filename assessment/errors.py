@@ -1,7 +1,7 @@
 """Assessment errors. What the statistics cannot read is a `fairness.errors.FairnessError` and passes through.
 
 AssessmentError
-├── EmptyTestError              no rows were sent
+├── EmptyTestError              no rows were sent, or a window holds none
 ├── NoProtectedAttributeError   no row has a protected attribute, or not the one asked for
 ├── RowCountError               there is not one prediction per row
 ├── MissingFeaturesError        a row has no features to score and no prediction was sent either
@@ -34,10 +34,10 @@ class AssessmentError(Exception):
 
 
 class EmptyTestError(AssessmentError):
-    """No rows were sent."""
+    """No rows were sent, or the window that was named holds none."""
 
-    def __init__(self) -> None:
-        super().__init__("the bias test has no rows; send at least one")
+    def __init__(self, remedy: str = "send at least one") -> None:
+        super().__init__(f"the bias test has no rows; {remedy}")
 
 
 class NoProtectedAttributeError(AssessmentError):

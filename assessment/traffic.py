@@ -39,7 +39,9 @@ def assess_traffic(
         FairnessError: The counts cannot be measured.
     """
     if not window.rows:
-        raise EmptyTestError
+        raise EmptyTestError(
+            "nothing that was served in the window is in the log: choose another, or wait a moment"
+        )
     versions = window.versions
     return assess_columns(
         Subject(

@@ -154,7 +154,7 @@ def test_groups_that_are_not_told_apart_are_unknown_and_a_note_says_so() -> None
 
 
 def test_a_window_that_cannot_be_tested_is_refused() -> None:
-    with pytest.raises(EmptyTestError):
+    with pytest.raises(EmptyTestError, match="nothing that was served in the window is in the log"):
         bias_test_of([])
     with pytest.raises(NoProtectedAttributeError):
         bias_test_of([Logged(1)])
