@@ -38,7 +38,7 @@ def stored(engine: Engine) -> list[str]:
 
 
 def quarantined(spool: Path) -> list[bytes]:
-    return [line for path in sorted((spool / "quarantine").iterdir()) for line in path.read_bytes().splitlines()]
+    return [line for path in sorted((spool / "quarantine").glob("*")) for line in path.read_bytes().splitlines()]
 
 
 BAD_LINES = {
@@ -95,8 +95,8 @@ def test_a_record_the_database_never_takes_is_put_aside_and_blocks_nothing(
     caplog: pytest.LogCaptureFixture,
     tmp_path: Path,
 ) -> None:
-    if case == "a group beyond 64 bits" and engine.dialect.name == "postgresql":
-        pytest.skip("a text column takes any number there")
+    takes_it = case == "a group beyond 64 bits" and engine.dialect.name == "postgresql"  # as text
+    refused = [] if takes_it else ["r00", "r07", "r20"]
     names = [f"r{i:02}" for i in range(21)]
     features = [{"job": SECRET}]
     for name in names:
@@ -106,10 +106,10 @@ def test_a_record_the_database_never_takes_is_put_aside_and_blocks_nothing(
     later = SegmentWriter(spool, segment_bytes=1_000_000, spool_bytes=10_000_000)
     later.append([new_record("later")])
     shipment = Shipper(spool, engine, archives=True).ship()
-    assert (shipment.rows, shipment.quarantined) == (19, 3)
-    kept = [name for name in names if name not in {"r00", "r07", "r20"}]
+    assert (shipment.rows, shipment.quarantined) == (22 - len(refused), len(refused))
+    kept = [name for name in names if name not in refused]
     assert stored(engine) == ["later", *kept]
-    assert sorted(orjson.loads(line)["request_id"] for line in quarantined(spool)) == ["r00", "r07", "r20"]
+    assert sorted(orjson.loads(line)["request_id"] for line in quarantined(spool)) == refused
     assert Shipper(spool, engine, archives=True).ship().quarantined == 0
     later.close()
     Shipper(spool, engine, archives=True).ship()
