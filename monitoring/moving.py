@@ -19,7 +19,7 @@ from monitoring.logged_rows import (
     tell,
 )
 from monitoring.tables import ORPHAN
-from monitoring.window_buckets import lock_counts, read_buckets
+from monitoring.window_buckets import read_buckets
 from monitoring.window_cells import Tally, add
 
 
@@ -36,7 +36,6 @@ def moving(
 
     No other transaction counts until this one ends. Rows are counted in the bucket in which they were served.
     """
-    lock_counts(connection)
     buckets = read_buckets(connection)
     rows = find_rows(connection, buckets, ids=ids, callers=callers, units=units)
     before = tell(connection, rows)

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import Connection, delete, select
 
 from monitoring.tables import WINDOW_STATE
 
 HOUR: Final = 3_600
 DAY: Final = 86_400
 FOREVER: Final = 2**53
-
-_LOCK: Final = 7_231_894_401_235
-"""The advisory lock of all who count, on a database server; SQLite lets one write at a time anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +80,3 @@ def write_state(connection: Connection, **values: int) -> None:
     """Replace values of what is kept beside the counts."""
     connection.execute(delete(WINDOW_STATE).where(WINDOW_STATE.c.name.in_(values)))
     connection.execute(WINDOW_STATE.insert(), [{"name": name, "value": value} for name, value in values.items()])
-
-
-def lock_counts(connection: Connection) -> None:
-    """Wait until no other transaction counts, and keep others waiting until this one ends.
-
-    Without it a shipper and whoever brings an outcome would each miss what the other has not committed yet.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})

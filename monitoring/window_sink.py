@@ -22,7 +22,7 @@ from monitoring.logged_rows import (
 )
 from monitoring.rows import Rows
 from monitoring.tables import CALLER_ATTRIBUTE, ORPHAN, OUTCOME, PREDICTION, PROTECTED_ATTRIBUTE
-from monitoring.window_buckets import Buckets, lock_counts, read_buckets
+from monitoring.window_buckets import Buckets, read_buckets
 from monitoring.window_cells import Amount, Tally, add, amount_of
 
 _PLACES: Final = [PREDICTION.columns.keys().index(column.name) for column in ROW_COLUMNS]
@@ -40,7 +40,6 @@ class WindowSink:
 
     def shipped(self, connection: Connection, records: Sequence[Rows]) -> None:
         """Count records."""
-        lock_counts(connection)
         buckets = read_buckets(connection)
         known = _Known(connection, records)
         tally = Tally()

@@ -11,7 +11,7 @@ from database.engine import insert_or_add, reading
 from monitoring.bulk_blocks import iterate_bulk_blocks
 from monitoring.logged_rows import as_row, bulk_rows, counted_rows, tally_rows, tell
 from monitoring.tables import BULK_BLOCK, PREDICTION, WINDOW_COUNT
-from monitoring.window_buckets import DAY, HOUR, Buckets, lock_counts, read_buckets, read_state, utc, write_state
+from monitoring.window_buckets import DAY, HOUR, Buckets, read_buckets, read_state, utc, write_state
 from monitoring.window_cells import Amount, Tally, add
 
 FINE_FOR: Final = timedelta(days=1)
@@ -27,7 +27,6 @@ def prepare(engine: Engine, *, seconds: int, most_groups: int) -> None:
     Buckets of another length than `seconds` that there are become hours.
     """
     with engine.begin() as connection:
-        lock_counts(connection)
         state = read_state(connection)
         before = Buckets.from_state(state)
         if state and before.seconds != seconds:
@@ -49,7 +48,6 @@ def merge_old(engine: Engine, now: datetime) -> None:
     if hours <= buckets.hours_until and days <= buckets.days_until:
         return
     with engine.begin() as connection:
-        lock_counts(connection)
         _merge(connection, read_buckets(connection), hours_until=hours, days_until=days)
 
 
@@ -58,7 +56,6 @@ def freeze(connection: Connection, before: datetime) -> None:
 
     Their counts stay. An outcome that comes later would take them away from where they never were.
     """
-    lock_counts(connection)
     until = int(before.timestamp())
     if until > read_buckets(connection).frozen_until:
         write_state(connection, frozen_until=until)
@@ -67,7 +64,6 @@ def freeze(connection: Connection, before: datetime) -> None:
 def recount(engine: Engine) -> int:
     """Count the rows of the log anew, as far as it holds all of them; return how many are counted."""
     with engine.begin() as connection:
-        lock_counts(connection)
         return _recount(connection)
 
 
