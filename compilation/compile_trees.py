@@ -49,8 +49,9 @@ def compile_trees(estimator: Any, blocks: Sequence[Block]) -> TreeRuntime:
         raise CompileError(name, "it has more than one output")
     if isinstance(estimator, ensemble.GradientBoostingClassifier) and estimator.loss == "exponential":
         raise CompileError(name, "loss='exponential' has no compiled form")
+    ensemble_of_trees = _as_ensemble(estimator)
     try:
-        content: bytes = treelite.sklearn.import_model(_as_ensemble(estimator)).serialize_bytes()
+        content: bytes = treelite.sklearn.import_model(ensemble_of_trees).serialize_bytes()
     # All the ways in which treelite's importer says that it does not know an estimator or a version of it.
     except (treelite.TreeliteError, NotImplementedError, AssertionError, RuntimeError) as error:
         raise CompileError(name, f"treelite does not take it ({error})") from error
