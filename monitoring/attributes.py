@@ -20,7 +20,7 @@ from monitoring.tables import CALLER_ATTRIBUTE, PREDICTION, PROTECTED_ATTRIBUTE,
 Values = dict[tuple[str, str], str | None]
 """By what an attribute is of (a prediction's id, a unit's hash) and its name: the value."""
 
-_MOST_ATTRIBUTES = 50
+MOST_ATTRIBUTES = 50
 
 
 class AttributeRecord(BaseModel):
@@ -37,7 +37,7 @@ class AttributeRecord(BaseModel):
     model: Text | None = None
     id: Text | None = None
     unit: Text | None = None
-    protected: dict[Text, Text | None] = Field(min_length=1, max_length=_MOST_ATTRIBUTES)
+    protected: dict[Text, Text | None] = Field(min_length=1, max_length=MOST_ATTRIBUTES)
 
     @model_validator(mode="after")
     def _names_one_thing(self) -> Self:

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Engine
 
-from monitoring.attributes import AttributeRecord, write_attributes
+from monitoring.attributes import MOST_ATTRIBUTES, AttributeRecord, write_attributes
 from monitoring.known_outcomes import KnownOutcomes, Told
 from monitoring.moving import await_rows, moving
 from monitoring.naming import Name, PredictionId, Text, is_storable
@@ -35,7 +35,7 @@ class Outcome(BaseModel):
     id: Text | None = None
     outcome: bool | Long | float | str
     observed_at: AwareDatetime | None = None
-    protected: dict[Text, Text | None] | None = None
+    protected: dict[Text, Text | None] | None = Field(None, max_length=MOST_ATTRIBUTES)
 
     @model_validator(mode="after")
     def _names_a_prediction(self) -> Self:
@@ -67,6 +67,15 @@ class Outcome(BaseModel):
         return self.model, self.id or ""
 
     @property
+    def attributes(self) -> AttributeRecord | None:
+        """The protected attributes it tells, if any."""
+        if not self.protected:
+            return None
+        if self.prediction_id is not None:  # a model beside it says nothing more
+            return AttributeRecord(prediction_id=self.prediction_id, protected=self.protected)
+        return AttributeRecord(model=self.model, id=self.id, protected=self.protected)
+
+    @property
     def told(self) -> Told:
         """What the outcome says; 1 and 1.0 are the same label, true is another."""
         return isinstance(self.outcome, bool), self.outcome, self.observed_at
@@ -94,13 +103,7 @@ def keep(engine: Engine, outcomes: Sequence[Outcome], received_at: datetime) -> 
     changes nothing. Lists sent one after the other are corrections: of [1] and then [0] the 0 counts, and [1] sent
     once more, even as a late repetition, makes it 1 again.
     """
-    attributes = [
-        AttributeRecord(
-            prediction_id=outcome.prediction_id, model=outcome.model, id=outcome.id, protected=outcome.protected
-        )
-        for outcome in outcomes
-        if outcome.protected
-    ]
+    attributes = [found for outcome in outcomes if (found := outcome.attributes) is not None]
     names = {outcome.name for outcome in outcomes}
     ids = {name for model, name in names if model is None}
     callers = {(model, name) for model, name in names if model is not None}

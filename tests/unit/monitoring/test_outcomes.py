@@ -184,10 +184,16 @@ def test_protected_attributes_may_come_with_the_outcome(served: Engine) -> None:
     assert rows(served)["b-0"].protected == {"sex": "m"}
 
 
+def test_a_model_beside_a_prediction_id_says_nothing_more(served: Engine) -> None:
+    keep(served, [Outcome(prediction_id="b-0", model="m", outcome=1, protected={"sex": "m"})], NOW)
+    assert rows(served)["b-0"].protected == {"sex": "m"}
+
+
 @pytest.mark.parametrize(
     "body",
     [
         {"outcome": 1},
+        {"prediction_id": "a-0", "outcome": 1, "protected": {f"a{number}": "x" for number in range(51)}},
         {"prediction_id": "a-0"},
         {"prediction_id": "a-0", "model": "m", "id": "x", "outcome": 1},
         {"model": "m", "outcome": 1},
