@@ -1,41 +1,134 @@
-"""Rollout plans: what to compare, and how much traffic the challenger gets."""
+"""Rollout plans: what to compare, in which steps, and what must not get worse."""
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from rollout.assignment import MAX_WEIGHT_BP
+from rollout.durations import Duration
 from rollout.errors import InvalidPlanError
+from rollout.guardrail import Guardrail, Stage
+from rollout.steps import Step
 
+MAX_HOLDBACK = 0.5
+"""Largest share of units that a soak may leave with the champion."""
 
-class Step(BaseModel):
-    """One share of traffic. `weight` is a fraction of the units, 0 to 0.5, resolved to basis points."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    weight: float = Field(ge=0, le=MAX_WEIGHT_BP / 10_000)
-
-    @property
-    def weight_bp(self) -> int:
-        """The weight in basis points."""
-        return weight_to_bp(self.weight)
+Version = Annotated[str, Field(min_length=1, max_length=50)]
 
 
 class Plan(BaseModel):
-    """A manual split: one step, no guardrails; it never advances by itself.
+    """What a rollout does; frozen, and known by the hash of its content.
 
-    `challenger` is a version number; left out, it is the version with the alias `challenger`.
+    The smallest plan is a manual split, `model` and one step with a weight: no guardrails, it never advances by
+    itself. `challenger` is a version number; left out, it is the version with the alias `challenger`;
+    `challengers` names several. `goals` make it an experiment: they are measured and decide nothing, and nothing is
+    promoted by itself.
+
+    `unit` is what is analysed: the first prediction of each unit, or each request (`request`, only sound where
+    requests are randomised one by one: `on_missing_key: request` and no units). `on_missing_key` says who answers
+    rows without a unit: the champion, or whom the request's own id is assigned to; a manual split does the latter
+    where nothing is said.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: str
-    challenger: str | None = None
-    steps: tuple[Step, ...] = Field(min_length=1, max_length=1)
+    model: str = Field(min_length=1, max_length=200)
+    challenger: Version | None = None
+    challengers: tuple[Version, ...] | None = Field(None, min_length=1, max_length=9)
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=20)
+    guardrails: tuple[Guardrail, ...] = Field((), max_length=30)
+    goals: tuple[Guardrail, ...] = Field((), max_length=30)
+    unit: Literal["unit", "request"] = "unit"
+    on_missing_key: Literal["champion", "request"] | None = None
+    holdback: float = Field(0.05, gt=0, le=MAX_HOLDBACK)
+    alpha_rollback: float = Field(0.05, gt=0, lt=0.5)
+    alpha_promote: float = Field(0.05, gt=0, lt=0.5)
+    alpha_srm: float = Field(0.001, gt=0, lt=0.5)
+    on_srm: Literal["hold", "rollback"] = "hold"
+    label_maturity: Duration = timedelta(days=7)
+    label_coverage_min: float = Field(0.8, ge=0, le=1)
+    attribute_coverage_min: float = Field(0.8, ge=0, le=1)
+    selective_labels: bool = False
+    eval_interval: Duration = timedelta(seconds=30)
+    on_inconclusive: Literal["hold", "rollback", "require_approval"] = "hold"
+    on_no_data: Literal["hold", "rollback"] = "hold"
+    no_data_after: Duration = timedelta(minutes=15)
+    rollback_cooldown: Duration = timedelta(hours=1)
+    four_eyes: bool = False
+
+    @model_validator(mode="after")
+    def _can_be_carried_out(self) -> Self:
+        if self.challenger is not None and self.challengers is not None:
+            raise ValueError("give `challenger` for one, or `challengers` for several")
+        count = len(self.challengers or ("",))
+        if len(set(self.challengers or ())) != len(self.challengers or ()):
+            raise ValueError("`challengers` names a version twice")
+        for step in self.steps:
+            if step.mode == "canary" and len(step.weights_bp) != count:
+                raise ValueError(f"a canary step needs `weights`, one for each of the {count} challengers")
+            if max(step.weights_bp) > 10_000 // (count + 1):
+                raise ValueError(f"with {count} challengers each weight is at most 1/{count + 1}")
+        order = {"shadow": 0, "canary": 1, "soak": 2}
+        if any(order[one.mode] > order[next_.mode] for one, next_ in itertools.pairwise(self.steps)):
+            raise ValueError("steps go from shadow to canary to soak")
+        names = [guardrail.name for guardrail in (*self.guardrails, *self.goals)]
+        if len(set(names)) != len(names):
+            raise ValueError("two guardrails have the same name; give one an `id`")
+        if not self.guardrails and (len(self.steps) > 1 or self.steps[0].mode != "canary"):
+            raise ValueError("a plan without guardrails is a manual split: one step, with a weight")
+        if self.goals and len(self.steps) > 1:
+            raise ValueError("an experiment, which has goals, has one step")
+        if self.unit == "request" and self.on_missing_key == "champion":
+            raise ValueError("`unit: request` analyses rows without units: set on_missing_key to request")
+        return self
+
+    @property
+    def is_manual(self) -> bool:
+        """Whether it never advances by itself."""
+        return not self.guardrails
+
+    @property
+    def promotes(self) -> bool:
+        """Whether what has passed is promoted by itself: not of an experiment, nor of several challengers."""
+        return bool(self.guardrails) and not self.goals and len(self.challengers or ("",)) == 1
+
+    @property
+    def missing_key(self) -> Literal["champion", "request"]:
+        """Who answers rows without a unit."""
+        if self.on_missing_key is not None:
+            return self.on_missing_key
+        return "request" if self.is_manual or self.unit == "request" else "champion"
+
+    @property
+    def holdback_bp(self) -> int:
+        """The share of units that a soak leaves with the champion, in basis points."""
+        return round(self.holdback * 10_000)
+
+    @property
+    def watched(self) -> tuple[Guardrail, ...]:
+        """Guardrails and goals, whose statistics are all kept."""
+        return (*self.guardrails, *self.goals)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The protected attributes that any of them compares, sorted."""
+        return tuple(sorted({one.attribute for one in self.watched if one.attribute is not None}))
+
+    @property
+    def has_labelled(self) -> bool:
+        """Whether any guardrail waits for outcomes."""
+        return any(one.counted is Stage.LABELLED for one in self.guardrails)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of its content, in hexadecimal."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -63,18 +156,3 @@ class Plan(BaseModel):
             first = error.errors(include_url=False, include_input=False)[0]
             key = ".".join(str(part) for part in first["loc"]) or "the whole"
             raise InvalidPlanError(f"{where}: {key}: {first['msg']}") from error
-
-
-def weight_to_bp(weight: float) -> int:
-    """Return a fraction as basis points.
-
-    Raises:
-        InvalidPlanError: It lies outside 0 to 0.5.
-    """
-    bp = round(weight * 10_000) if 0 <= weight <= 1 else -1  # neither NaN nor what would overflow
-    if not 0 <= bp <= MAX_WEIGHT_BP:
-        raise InvalidPlanError(
-            f"weight {weight:g} is outside 0 to {MAX_WEIGHT_BP / 10_000:g} (a fraction; above one half no control "
-            "cohort of equal size exists: promote instead)"
-        )
-    return bp

@@ -20,9 +20,10 @@ from registry.registry import Registry
 from registry.versions import ModelVersion
 from rollout.errors import RolloutConflictError, RolloutNotFoundError
 from rollout.history import Action, begin, change
-from rollout.plan import Plan, weight_to_bp
-from rollout.serving_store import new_salt, write_state
+from rollout.plan import Plan
+from rollout.serving_store import NO_ROLLOUT, new_salt, write_state
 from rollout.tables import ROLLOUT, SERVING_STATE
+from rollout.weights import weight_to_bp
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ def abort(engine: Engine, rollout_id: str, *, reason: str | None, actor: str, no
             weight_bp=0,
             finished_at=now,
         )
-        write_state(connection, row.model, now, weight_bp=0, rollout_id=None)
+        write_state(connection, row.model, now, **NO_ROLLOUT)
         return _rollout(_row(connection, rollout_id))
 
 
@@ -206,8 +207,7 @@ def finish_promotion(engine: Engine, rollout_id: str, *, actor: str, now: dateti
             champion_digest=state.challenger_digest,
             challenger_version=None,
             challenger_digest=None,
-            weight_bp=0,
-            rollout_id=None,
+            **NO_ROLLOUT,
         )
         return _rollout(_row(connection, rollout_id))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -24,11 +25,20 @@ class ServedVersion(BaseModel):
     problem: str | None = None
 
 
+class WeightedVersion(ServedVersion):
+    """A further challenger, with its share of the units in basis points."""
+
+    weight_bp: int = 0
+
+
 class ServingState(BaseModel):
     """What one model serves with.
 
     `epoch` grows with every change and is stamped on every prediction. `weight_bp` is the share of units, in basis
     points, that the challenger is assigned; `salt` makes the assignment of one rollout independent of another's.
+    `others` are the challengers after the first. `shadow_bp` is the share of requests that the challenger scores
+    beside the champion, for nobody. With `holdback_bp`, that of a soak, the challenger serves all units but those.
+    `on_missing_key` says who answers rows without a unit.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,10 +50,16 @@ class ServingState(BaseModel):
     weight_bp: int = 0
     salt: str
     rollout_id: str | None = None
+    others: tuple[WeightedVersion, ...] = ()
+    shadow_bp: int = 0
+    holdback_bp: int | None = None
+    on_missing_key: Literal["champion", "request"] = "champion"
 
     def versions(self) -> tuple[ServedVersion, ...]:
         """Return the versions that are to be loaded."""
-        return (self.champion,) if self.challenger is None else (self.champion, self.challenger)
+        if self.challenger is None:
+            return (self.champion,)
+        return (self.champion, self.challenger, *self.others)
 
 
 class ServingFile(BaseModel):

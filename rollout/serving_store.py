@@ -6,6 +6,7 @@ import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, insert, select, update
@@ -15,8 +16,20 @@ from registry.reference import CHALLENGER, CHAMPION
 from registry.versions import ModelVersion
 from rollout.errors import RolloutConflictError
 from rollout.history import Action, change
-from rollout.serving_state import ServedVersion, ServingState
+from rollout.serving_state import ServedVersion, ServingState, WeightedVersion
 from rollout.tables import DEPLOYMENT_SALT, ROLLOUT, SERVING_STATE
+
+NO_ROLLOUT: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "weight_bp": 0,
+        "rollout_id": None,
+        "others": None,
+        "shadow_bp": 0,
+        "holdback_bp": None,
+        "on_missing_key": "champion",
+    }
+)
+"""What a serving state says of its split where no rollout decides."""
 
 _FOLLOWER: Final = "companion"
 """Who pauses a rollout when nobody asked for it."""
@@ -77,7 +90,7 @@ def follow_aliases(
             }
             if row is not None and all(row._mapping[key] == value for key, value in values.items()):
                 continue
-            write_state(connection, name, now, **values, weight_bp=0, rollout_id=None)
+            write_state(connection, name, now, **values, **NO_ROLLOUT)
             changed.append(name)
     return changed
 
@@ -121,4 +134,8 @@ def _state(row: Row[Any]) -> ServingState:
         weight_bp=row.weight_bp,
         salt=row.salt,
         rollout_id=row.rollout_id,
+        others=tuple(map(WeightedVersion.model_validate, row.others or ())),
+        shadow_bp=row.shadow_bp,
+        holdback_bp=row.holdback_bp,
+        on_missing_key=row.on_missing_key,
     )

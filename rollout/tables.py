@@ -21,6 +21,10 @@ SERVING_STATE = Table(
     Column("salt", String, nullable=False),
     Column("rollout_id", String),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("others", JSON),
+    Column("shadow_bp", Integer, nullable=False, server_default="0"),
+    Column("holdback_bp", Integer),
+    Column("on_missing_key", String, nullable=False, server_default="champion"),
 )
 """What serves, one row per model: the one fact that workers follow.
 

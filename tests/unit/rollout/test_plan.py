@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.errors import InvalidPlanError
-from rollout.plan import Plan, weight_to_bp
+from rollout.plan import Plan
+from rollout.weights import weight_to_bp
 
 GOOD: dict[str, Any] = {"model": "credit", "steps": [{"weight": 0.1}]}
 
@@ -36,13 +37,13 @@ def test_without_a_challenger_the_plan_means_the_alias() -> None:
         ({"challenger": ["1"]}, "challenger"),
         ({"steps": []}, "steps"),
         ({"steps": None}, "steps"),
-        ({"steps": [{"weight": 0.1}, {"weight": 0.2}]}, "steps"),
+        ({"steps": [{"weight": 0.1}, {"weight": 0.2}]}, "the whole"),
         ({"steps": [{"weight": 0.51}]}, "steps.0.weight"),
         ({"steps": [{"weight": -0.01}]}, "steps.0.weight"),
         ({"steps": [{"weight": math.nan}]}, "steps.0.weight"),
         ({"steps": [{"weight": "much"}]}, "steps.0.weight"),
         ({"steps": [{"weight": 0.1, "hours": 3}]}, "steps.0.hours"),
-        ({"guardrails": []}, "guardrails"),
+        ({"guardrails": [{}]}, "guardrails.0.metric"),
     ],
 )
 def test_a_wrong_key_is_named(change: dict[str, Any], key: str) -> None:
