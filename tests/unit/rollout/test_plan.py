@@ -77,3 +77,67 @@ def test_every_basis_point_is_a_weight_and_comes_back(bp: int) -> None:
 def test_weights_outside_zero_to_one_half_are_refused(weight: float) -> None:
     with pytest.raises(InvalidPlanError, match=r"outside 0 to 0\.5"):
         weight_to_bp(weight)
+
+
+GUARDED: dict[str, Any] = {
+    "model": "credit",
+    "steps": [
+        {"mode": "shadow", "sample": 0.5, "min_duration": "10m"},
+        {"weight": 0.05},
+        {"weight": 0.5, "advance_when": "all_passed"},
+        {"mode": "soak"},
+    ],
+    "guardrails": [
+        {"metric": "error_rate", "margin": 0.01},
+        {"metric": "dp_diff", "attribute": "sex", "margin": 0.05},
+        {"metric": "eo_diff", "attribute": "race", "margin": 0.05},
+    ],
+}
+
+
+def test_a_guarded_plan_knows_what_it_watches() -> None:
+    plan = Plan.parse(GUARDED)
+    assert plan.promotes
+    assert not plan.is_manual
+    assert plan.has_labelled
+    assert plan.attributes == ("race", "sex")
+    assert [step.sample_bp for step in plan.steps] == [5_000, 0, 0, 0]
+    assert (plan.missing_key, Plan.parse(GOOD).missing_key) == ("champion", "request")
+
+
+def test_a_plan_is_known_by_its_content_and_reads_what_it_wrote() -> None:
+    plan = Plan.parse(GUARDED)
+    again = Plan.parse(plan.model_dump(mode="json"))
+    assert again == plan
+    assert again.digest == plan.digest
+    assert Plan.parse(GUARDED | {"holdback": 0.1}).digest != plan.digest
+
+
+def test_several_challengers_share_the_units_and_promote_nothing_by_themselves() -> None:
+    three = GUARDED | {"challengers": ["2", "3"], "steps": [{"weights": [0.3, 0.1]}]}
+    plan = Plan.parse(three)
+    assert plan.steps[0].weights_bp == (3_000, 1_000)
+    assert not plan.promotes
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"guardrails": []}, "manual split"),
+        ({"steps": [{"weight": 0.1}, {"mode": "shadow", "sample": 0.1}]}, "from shadow to canary to soak"),
+        ({"steps": [{"mode": "shadow"}]}, "sample"),
+        ({"steps": [{"mode": "soak", "weight": 0.1}]}, "has no weight"),
+        ({"steps": [{"weight": 0.1, "min_duration": "2h", "max_duration": "1h"}]}, "shorter"),
+        ({"steps": [{"weight": 0.1, "weights": [0.1]}]}, "for several"),
+        ({"challengers": ["2", "3"]}, "one for each of the 2"),
+        ({"challengers": ["2", "3"], "steps": [{"weights": [0.4, 0.1]}]}, "at most 1/3"),
+        ({"challengers": ["2", "2"], "steps": [{"weights": [0.1, 0.1]}]}, "twice"),
+        ({"challenger": "2", "challengers": ["3"]}, "challenger"),
+        ({"goals": [{"metric": "accuracy", "margin": 0.01}]}, "has one step"),
+        ({"goals": [{"metric": "error_rate", "margin": 0.01}], "steps": [{"weight": 0.5}]}, "same name"),
+        ({"unit": "request", "on_missing_key": "champion"}, "on_missing_key"),
+    ],
+)
+def test_a_plan_that_contradicts_itself_is_refused(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InvalidPlanError, match=reason):
+        Plan.parse(GUARDED | change)
