@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, select
 
 from database.engine import reading
-from monitoring.exposure_records import ExposureRecord, compared_positions
+from monitoring.exposure_records import ExposureRecord, compared_positions, encode_exposure
 from monitoring.predictions import PredictionRecord, SegmentWriter, encode_record
 from monitoring.rows import Rows, decode
 from monitoring.shipper import Shipper
@@ -83,6 +84,13 @@ def test_an_exposure_that_ended_without_an_answer_says_why_and_is_no_prediction(
     assert stored(engine) == {"a-0": ("timeout", 7), "b-0": (None, None)}
     with reading(engine) as connection:
         assert connection.execute(select(PREDICTION)).all() == []
+
+
+@pytest.mark.parametrize("name", ["dtype", "distinct", "range", "base64", "codes"])
+def test_an_exposure_with_an_attribute_named_as_parts_of_the_bulk_form_is_stored(name: str) -> None:
+    rows = decode(encode_exposure(begun("a", protected=[{name: "x"}]))).rows
+    assert rows is not None
+    assert (len(rows.exposures), rows.protected) == (1, [("a-0", name, "x")])
 
 
 def test_rows_that_are_compared_with_nothing_are_not_exposed(tmp_path: Path, engine: Engine) -> None:
