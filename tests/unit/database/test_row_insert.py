@@ -27,6 +27,7 @@ TABLE = Table(
     Column("told", JSON),
     Column("name", String),
     Column("score", Float),
+    Column("kind", String, server_default="usual"),
 )
 ZONE = timezone(timedelta(hours=5, minutes=30))
 ZONES = st.sampled_from([UTC, ZONE])
@@ -41,6 +42,7 @@ ROW = st.tuples(
     TOLD,
     st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5),
     st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    st.none() | st.just("odd"),
 )
 
 
@@ -99,18 +101,18 @@ def test_the_table_holds_what_sqlalchemy_would_have_put_there(engine: Engine, ro
 def test_a_row_whose_key_is_there_is_left_alone(engine: Engine) -> None:
     insert = RowInsert(engine, TABLE)
     with engine.begin() as connection:
-        insert(connection, [(1, None, None, "first", None)])
-        insert(connection, [(1, None, None, "second", None), (2, None, None, "third", None)])
+        insert(connection, [(1, None, None, "first", None, None)])
+        insert(connection, [(1, None, None, "second", None, None), (2, None, None, "third", None, None)])
     assert [row[3] for row in stored(engine)] == ["first", "third"]
 
 
 @pytest.mark.parametrize(
     "rows",
     [
-        [(1, WITHOUT_A_ZONE, None, "a", 0.5)],
-        [(1, None, {1, 2}, "a", 0.5)],
-        [(1, None, None, "a")],
-        [(1, None, None, "a", 0.5), (2, None, None, "a")],
+        [(1, WITHOUT_A_ZONE, None, "a", 0.5, None)],
+        [(1, None, {1, 2}, "a", 0.5, None)],
+        [(1, None, None, "a", 0.5)],
+        [(1, None, None, "a", 0.5, None), (2, None, None, "a", 0.5)],
     ],
 )
 def test_what_cannot_be_bound_is_refused_and_stores_nothing(engine: Engine, rows: list[tuple[Any, ...]]) -> None:
