@@ -21,10 +21,11 @@ from database import migrate
 from database.engine import Tree, server_engine, sqlite_engine
 from database.errors import DatabaseUnavailableError, SchemaVersionError
 from database.migrate import upgrade, version_table
-from monitoring.tables import METADATA as LOG
+from monitoring.drift_tables import DRIFT_COUNT
 from rollout.tables import METADATA as CONTROL
 from tests.fakes.databases import BOTH_ENGINES
 
+LOG = DRIFT_COUNT.metadata
 NewEngine = Callable[[Tree], Engine]
 
 
@@ -137,3 +138,31 @@ def test_repeats_that_were_logged_before_they_were_marked_are_marked(tmp_path: P
         assert connection.execute(text("SELECT prediction_id FROM prediction WHERE is_repeat")).scalars().all() == [
             "b"
         ]
+
+
+def test_attributes_logged_before_they_lay_in_order_are_all_there(tmp_path: Path) -> None:
+    engine = sqlite_engine(tmp_path / "a.db")
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations" / "log"))
+    found = text("SELECT * FROM protected_attribute ORDER BY prediction_id, attribute")
+    rows = [("a-0", "age", None), ("a-0", "sex", "female"), ("b-0", "sex", "male")]
+
+    def brought_to(revision: str) -> tuple[list[tuple[Any, ...]], bool]:
+        """Return the attributes in that revision's table, and whether it lies in the order of its key."""
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            (command.upgrade if revision == "head" else command.downgrade)(config, revision)
+            made = text("SELECT sql FROM sqlite_master WHERE name = 'protected_attribute'")
+            is_in_order = "WITHOUT ROWID" in connection.execute(made).scalar_one()
+            return [tuple(row) for row in connection.execute(found)], is_in_order
+
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+        for row in reversed(rows):
+            connection.exec_driver_sql("INSERT INTO protected_attribute VALUES (?, ?, ?)", row)
+    assert brought_to("head") == (rows, True)
+    assert brought_to("0005") == (rows, False)
+    assert brought_to("head") == (rows, True)
+    upgrade(engine, "log", tmp_path / "lock")  # as it is now, that is nothing to do
+    engine.dispose()

@@ -113,7 +113,7 @@ def test_deleting_goes_in_small_steps_and_gives_space_back(
     home: LogHome, new_record: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitoring.retention._ROWS_AT_ONCE", 100)
-    fill(home, new_record, 30, rows=900)
+    fill(home, new_record, 30, rows=1_200)
     checkpoint(tmp_path / "predictions.db")
     before = (tmp_path / "predictions.db").stat().st_size
     assert run(home.engine, RetentionPolicy(predictions=DAY, protected=DAY)) >= 9
@@ -127,14 +127,14 @@ def test_over_the_bound_the_oldest_go_with_all_that_is_theirs(
     home: LogHome, new_record: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitoring.retention._ROWS_AT_ONCE", 50)
-    fill(home, new_record, 30, 20, 10, rows=200)
+    fill(home, new_record, 30, 20, 10, rows=300)
     bound = database_bytes(home.engine) * 2 // 3
     run(home.engine, RetentionPolicy(log_bytes=bound))
     assert database_bytes(home.engine) <= bound
     with reading(home.engine) as connection:
         oldest = connection.execute(select(func.min(PREDICTION.c.served_at))).scalar_one()
     assert oldest > NOW - 30 * DAY
-    assert 0 < count(home.engine, PREDICTION) == count(home.engine, PROTECTED_ATTRIBUTE) < 600
+    assert 0 < count(home.engine, PREDICTION) == count(home.engine, PROTECTED_ATTRIBUTE) < 900
     assert count(home.engine, BULK_BLOCK) == count(home.engine, OUTCOME) < 3
     run(home.engine, RetentionPolicy(log_bytes=1))  # however little may stay, it comes to an end
     assert count(home.engine, PREDICTION) == 0
