@@ -125,7 +125,7 @@ PROTECTED_ATTRIBUTE = Table(
     Column("prediction_id", String, primary_key=True),
     Column("attribute", String, primary_key=True),
     Column("value", String),
-    sqlite_with_rowid=False,  # which saves a second tree, and 2.5 of the 8 µs that a prediction's attributes cost
+    sqlite_with_rowid=False,  # which saves a second tree: 2.5 µs per prediction with two attributes
 )
 
 OUTCOME = Table(

@@ -53,7 +53,8 @@ def run(stage: Stage) -> list[Section]:
     ]
     notes = [
         "Records of one row: 16 features, a unit, two protected attributes. CPU is that of the process that "
-        "appends or ships; PostgreSQL runs beside it on the same cores, over a Unix socket, and syncs each commit.",
+        "appends or ships, its collector set as the Companion's is; PostgreSQL runs beside it on the same cores, "
+        "over a Unix socket, and syncs each commit.",
     ]
     head = ("what is done", "CPU, µs", "wall, µs", "per second")
     raw = {f"{name}, seconds of CPU": [round_[1] for round_ in each] for name, each in found.items()}

@@ -15,7 +15,7 @@ def downgrade() -> None:
 
 
 def _rebuild(*, with_rowid: bool) -> None:
-    """Copy the table, which SQLite cannot turn; a million attributes take two seconds."""
+    """Copy the table, which SQLite cannot turn; a million attributes take three seconds."""
     if op.get_bind().dialect.name == "sqlite":
         with op.batch_alter_table(
             "protected_attribute", recreate="always", table_kwargs={"sqlite_with_rowid": with_rowid}
