@@ -10,32 +10,29 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
-from bentos.errors import TooLargeError
+from bentos.assigned import Assigned, Groups, are_one, assign_rows, take
+from bentos.errors import MalformedRequestError, TooLargeError
 from bentos.exposed import Exposed
 from bentos.served import Target, Variant, find
 from bentos.worker import Worker
 from inference.errors import EmptyBatchError
 from inference.runtime import EncodedColumns
 from inference.served_model import Predictions
-from inference.signature import Signature, Task
+from inference.signature import Signature
 from monitoring.errors import LogUnavailableError, SpoolFullError
 from monitoring.predictions import BULK_ROWS, PredictionRecord
 from monitoring.units import unit_hash
 from rollout.assignment import Cohort
+from rollout.overrides import check
 
-Value = TypeVar("Value")
 Values = list[Any] | NDArray[Any]
 Features = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | EncodedColumns
 Decode = Callable[[Signature, Sequence[int] | None], tuple[EncodedColumns, Features]]
 """Returns the columns of the rows at some positions (None: all), and the same rows in a form to be logged."""
-
-Groups = list[tuple[Variant, Sequence[int] | None]]
-"""Variants with the positions of the rows they are given; None: all."""
 
 _ONLY: Final = (0,)
 """The place of the only row; unlike a range, the log's encoder knows it."""
@@ -46,7 +43,7 @@ class Request:
     """The rows of one request. The per-row lists are None where no row has such a value.
 
     `params` are parameters of the model itself, for one that takes any. `patience` is how many seconds the caller
-    waits from `started` on, where it says so.
+    waits from `started` on, where it says so. `override` is the signed choice of a variant, as it came.
     """
 
     id: str
@@ -59,6 +56,7 @@ class Request:
     caller_ids: Sequence[str | None] | None = None
     params: Mapping[str, Any] | None = None
     patience: float | None = None
+    override: str | None = None
 
 
 @dataclass(slots=True)
@@ -79,18 +77,10 @@ class Part:
 
     def __post_init__(self) -> None:
         predictions = self.predictions
-        scores = _scores(predictions, self.variant.batcher.model.signature)
+        scores = predictions.scores(self.variant.batcher.model.signature)
         is_bulk = len(self.positions) > BULK_ROWS
         self.labels = predictions.prediction if is_bulk else predictions.prediction.tolist()
         self.scores = scores if scores is None or is_bulk else scores.tolist()
-
-
-def _scores(predictions: Predictions, signature: Signature) -> NDArray[Any] | None:
-    if predictions.probabilities is None:
-        return predictions.prediction if signature.task is Task.REGRESSION and not signature.outputs else None
-    if signature.task is Task.BINARY:
-        return predictions.probabilities[:, 1]
-    return np.asarray(predictions.probabilities.max(axis=1))
 
 
 class DataPlane:
@@ -121,6 +111,8 @@ class DataPlane:
         Rows of units that are compared are in the log twice: before their model runs, and with their answer.
 
         Raises:
+            OverrideRefusedError: The request carries an override that does not hold.
+            ModelNotServedError, NotReadyError, MalformedRequestError: Or one of a variant that cannot be had.
             InferenceError: The rows do not fit, or cannot be answered now.
             SpoolFullError, LogUnavailableError: The answer could not be logged, and settings say that then there is
                 none.
@@ -130,7 +122,9 @@ class DataPlane:
             raise EmptyBatchError
         patience = self._seconds if request.patience is None else min(self._seconds, request.patience)
         deadline = request.started + patience
-        groups, cohorts = _assign(target, request)
+        groups, cohorts = (
+            assign_rows(target, request) if request.override is None else self._chosen(target, request)
+        )
         decoded = [
             (variant, chosen, *request.decode(variant.batcher.model.signature, chosen))
             for variant, chosen in groups
@@ -153,13 +147,29 @@ class DataPlane:
                     Part(variant, positions or (), features, answer)
                     for (variant, positions, _, features), answer in zip(decoded, answers, strict=True)
                 ]
-            self._log(target, request, parts, exposed)
+            unit_hashes = self._unit_hashes(request.units) if exposed is None else exposed.unit_hashes
+            served_at, latency_us = self._log(target, request, parts, unit_hashes, cohorts)
         except BaseException as error:
             if exposed is not None:
                 exposed.end(self._worker.log, error)
             raise
         self._count(target, request, parts)
+        if target.served.shadows and target.pinned is None and request.override is None:
+            self._worker.shadow.offer(
+                target.served, request, parts, unit_hashes=unit_hashes, served_at=served_at, latency_us=latency_us
+            )
         return parts
+
+    def _chosen(self, target: Target, request: Request) -> Assigned:
+        """Return the variant that a signed override names, for all rows; they are in no comparison."""
+        if target.pinned is not None:
+            raise MalformedRequestError(
+                "the request names a version and carries an override: leave one of them out"
+            )
+        secret = self._worker.serving.override_secret
+        key = None if secret is None else secret.get_secret_value()
+        name = check(key, target.served.model, request.override or "", time.time())
+        return [(target.served.named(name), None)], [Cohort.OVERRIDE] * request.rows
 
     def _expose(
         self,
@@ -170,7 +180,7 @@ class DataPlane:
         every: Sequence[int],
     ) -> Exposed:
         """Log which variants the rows in a cohort are given, before any of them runs."""
-        exposed = Exposed(target.served, request, cohorts, self._unit_hashes(request.units) or ())
+        exposed = Exposed(target.served, request, cohorts, self._unit_hashes(request.units))
         try:
             exposed.begin(self._worker.log, [(variant, positions or every) for variant, positions in groups])
         except (SpoolFullError, LogUnavailableError):
@@ -178,11 +188,17 @@ class DataPlane:
                 raise
         return exposed
 
-    def _log(self, target: Target, request: Request, parts: Sequence[Part], exposed: Exposed | None) -> None:
+    def _log(
+        self,
+        target: Target,
+        request: Request,
+        parts: Sequence[Part],
+        unit_hashes: Sequence[str | None] | None,
+        cohorts: Sequence[Cohort | None] | None,
+    ) -> tuple[float, int]:
+        """Log the answer; return when that was, in seconds since 1970, and the microseconds that it took."""
         now = time.time()
         latency_us = int((time.perf_counter() - request.started) * 1e6)
-        unit_hashes = self._unit_hashes(request.units) if exposed is None else exposed.unit_hashes
-        cohorts = None if exposed is None else exposed.cohorts
         records = [
             PredictionRecord(
                 request_id=request.id,
@@ -198,10 +214,10 @@ class DataPlane:
                 predictions=part.labels,
                 scores=part.scores,
                 features=part.features,
-                unit_hashes=_take(unit_hashes, part.positions, request.rows),
-                cohorts=_take(cohorts, part.positions, request.rows),
-                caller_ids=_take(request.caller_ids, part.positions, request.rows),
-                protected=_take(request.protected, part.positions, request.rows),
+                unit_hashes=take(unit_hashes, part.positions, request.rows),
+                cohorts=take(cohorts, part.positions, request.rows),
+                caller_ids=take(request.caller_ids, part.positions, request.rows),
+                protected=take(request.protected, part.positions, request.rows),
             )
             for part in parts
         ]
@@ -213,12 +229,13 @@ class DataPlane:
             self._worker.metrics.logged("lost", request.rows)
         else:
             self._worker.metrics.logged("spooled", request.rows)
+        return now, latency_us
 
     def _unit_hashes(self, units: Sequence[str | None] | None) -> list[str | None] | None:
         """Return what stands for each unit in the log, the same for all spellings that assignment takes for one."""
         if units is None:
             return None
-        if _are_one(units):
+        if are_one(units):
             return [self._unit_hash(units[0])] * len(units)
         hashes = {unit: self._unit_hash(unit) for unit in set(units)}
         return [hashes[unit] for unit in units]
@@ -234,36 +251,3 @@ class DataPlane:
         for part in parts:
             variant = part.variant.name or "pinned"
             metrics.predicted(model, variant, request.protocol, len(part.positions), seconds)
-
-
-def _assign(target: Target, request: Request) -> tuple[Groups, list[Cohort | None] | None]:
-    """Return each variant with the positions of its rows (None means all), and the rows' cohorts where any are."""
-    if target.pinned is not None:
-        return [(target.pinned, None)], None
-    served = target.served
-    if request.units is None or not served.splits:
-        return [(served.champion, None)], None
-    if _are_one(request.units):
-        variant, one = served.assign(request.units[0])
-        return [(variant, None)], [one] * request.rows
-    assigned = {unit: served.assign(unit) for unit in set(request.units)}
-    cohorts = [assigned[unit][1] for unit in request.units]
-    variants = [assigned[unit][0] for unit in request.units]
-    if variants.count(variants[0]) == len(variants):
-        return [(variants[0], None)], cohorts
-    positions: dict[str | None, list[int]] = {}
-    by_name = {variant.name: variant for variant in variants}
-    for position, variant in enumerate(variants):
-        positions.setdefault(variant.name, []).append(position)
-    return [(by_name[name], found) for name, found in positions.items()], cohorts
-
-
-def _are_one(units: Sequence[str | None]) -> bool:
-    """Return whether all rows are one unit's, as those of a tensor request are."""
-    return units[0] == units[-1] and units.count(units[0]) == len(units)
-
-
-def _take(values: Sequence[Value] | None, positions: Sequence[int], rows: int) -> Sequence[Value] | None:
-    if values is None or len(positions) == rows:  # one variant answered them all
-        return values
-    return [values[position] for position in positions]

@@ -183,6 +183,7 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     rollout.RolloutNotFoundError: (404, "rollout_not_found"),
     rollout.RolloutConflictError: (409, "rollout_conflict"),
     rollout.InvalidPlanError: (422, "invalid_plan"),
+    rollout.OverrideRefusedError: (403, "override_refused"),
     runners.RunnerCrashedError: (500, "model_crashed"),
     runners.RunnerStartError: (503, "model_not_started"),
     runners.RunnerEnvironmentError: (503, "model_not_loaded"),

@@ -9,8 +9,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from bentos.assigned import take
 from bentos.served import Served, Variant
-from inference.errors import DeadlineExceededError, DrainingError, QueueFullError, RowsRefusedError
+from inference.errors import (
+    DeadlineExceededError,
+    DrainingError,
+    MalformedColumnsError,
+    QueueFullError,
+    RowsRefusedError,
+    SignatureMismatchError,
+)
 from monitoring.errors import LogUnavailableError, SpoolFullError
 from monitoring.exposure_records import ExposureRecord, compared_positions
 from monitoring.predictions import SegmentWriter
@@ -24,11 +32,18 @@ _STATUSES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (QueueFullError, "overloaded"),
     (DrainingError, "overloaded"),
     (RowsRefusedError, "refused"),
+    (SignatureMismatchError, "refused"),
+    (MalformedColumnsError, "refused"),
     (SpoolFullError, "unlogged"),
     (LogUnavailableError, "unlogged"),
     (asyncio.CancelledError, "cancelled"),
 )
 """What is said of rows by what kept them from being answered; anything else is an `error`."""
+
+
+def status_of(error: BaseException) -> str:
+    """Return the status of rows that an error kept from being answered."""
+    return next((said for kind, said in _STATUSES if isinstance(error, kind)), "error")
 
 
 class Exposed:
@@ -39,7 +54,7 @@ class Exposed:
         served: Served,
         request: Request,
         cohorts: Sequence[Cohort | None],
-        unit_hashes: Sequence[str | None],
+        unit_hashes: Sequence[str | None] | None,
     ) -> None:
         self.cohorts, self.unit_hashes = cohorts, unit_hashes
         self._served, self._request = served, request
@@ -66,10 +81,10 @@ class Exposed:
                 rollout_id=served.rollout_id,
                 protocol=request.protocol,
                 positions=compared,
-                unit_hashes=[self.unit_hashes[position] for position in compared],
-                cohorts=[self.cohorts[position] for position in compared],
-                caller_ids=request.caller_ids and [request.caller_ids[position] for position in compared],
-                protected=request.protected and [request.protected[position] for position in compared],
+                unit_hashes=take(self.unit_hashes, compared, request.rows),
+                cohorts=take(self.cohorts, compared, request.rows) or (),
+                caller_ids=take(request.caller_ids, compared, request.rows),
+                protected=take(request.protected, compared, request.rows),
             )
             self._records.append(record)
         if self._records:
@@ -79,7 +94,7 @@ class Exposed:
         """Log why rows that were exposed get no answer; where that cannot be logged, they stay without an end."""
         if not self._records:
             return
-        status = next((said for kind, said in _STATUSES if isinstance(error, kind)), "error")
+        status = status_of(error)
         now, latency_us = time.time(), int((time.perf_counter() - self._request.started) * 1e6)
         ended = [
             replace(record, served_at=now, status=status, latency_us=latency_us, protected=None)

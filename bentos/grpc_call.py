@@ -25,6 +25,7 @@ from monitoring.identifiers import new_request_id
 
 PROTOCOL: Final = "grpc"
 UNIT_KEY: Final = "x-fairmind-unit"
+OVERRIDE_KEY: Final = "x-fairmind-override"
 _AUTHORIZATION: Final = "authorization"
 _CALLERS_ID: Final = CALLERS_ID.decode()
 _EXHAUSTED: Final = "RESOURCE_EXHAUSTED"

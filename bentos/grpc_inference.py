@@ -15,7 +15,7 @@ from bentos import oip
 from bentos.admission import ADMIN, METADATA, OPEN, PREDICT, READ
 from bentos.dataplane import DataPlane, Features, Request
 from bentos.errors import MalformedRequestError, NotReadyError, UnsupportedError
-from bentos.grpc_call import PROTOCOL, UNIT_KEY, Answer, Call, Calls, Method, parsed
+from bentos.grpc_call import OVERRIDE_KEY, PROTOCOL, UNIT_KEY, Answer, Call, Calls, Method, parsed
 from bentos.grpc_messages import SERVICE, ModelInferRequest, message_type
 from bentos.grpc_rows import Asked, KnownRows
 from bentos.grpc_tensors import ALL_OUTPUTS, Answers, parameters_of, parse_tensors, plain_row
@@ -179,6 +179,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC's 
             caller_ids=extras.ids or ([given_id] if rows == 1 and given_id else None),
             params=asked.params,
             patience=call.patience,
+            override=call.metadata(OVERRIDE_KEY),
         )
         answered = join_parts(await self._plane.answer(target, request), rows)
         told_of: Sequence[tuple[str, str]] = (

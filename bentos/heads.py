@@ -23,7 +23,9 @@ _AUTHORIZATION: Final = b"authorization"
 _SPELLED: Final = b"uthorization:"
 _VALUE: Final = re.compile(rb"\r\n[Aa]uthorization:[ \t]*([^\r]*)")
 _DIGEST_BYTES: Final = 16
-_OF_ONE_REQUEST: Final = frozenset({b"cookie", b"x-fairmind-unit", b"traceparent", b"tracestate", b"x-request-id"})
+_OF_ONE_REQUEST: Final = frozenset(
+    {b"cookie", b"x-fairmind-override", b"x-fairmind-unit", b"traceparent", b"tracestate", b"x-request-id"}
+)
 _MOST_KEPT: Final = 512
 _LONGEST_KEPT: Final = 1024
 

@@ -28,7 +28,15 @@ from bentos.oip_tensors import (
     parse_outputs,
     plain_row,
 )
-from bentos.row_extras import NOTHING, extra_names, own_names, read_extras, split_tensors, units_of
+from bentos.row_extras import (
+    NOTHING,
+    extra_names,
+    header_override,
+    own_names,
+    read_extras,
+    split_tensors,
+    units_of,
+)
 from bentos.served import Served, Target
 from bentos.wire import Exchange
 from inference.chosen_rows import as_sent, tensors_at
@@ -152,6 +160,7 @@ async def infer(
         protected=extras.protected,
         caller_ids=extras.ids or ([given_id] if rows == 1 and given_id else None),
         params=model_params(parameters) if parameters else None,
+        override=header_override(exchange),
     )
     answered = join_parts(await plane.answer(target, request), rows)
     return _encode(target, answered, request, given_id, wanted, shows_variant=exchange.principal.sees_variant)

@@ -13,6 +13,7 @@ import orjson
 
 from bentos.dataplane import DataPlane, Features, Part, Request, Values
 from bentos.errors import MalformedRequestError
+from bentos.row_extras import header_override
 from bentos.wire import Exchange
 from inference.chosen_rows import as_sent
 from inference.columns import columns_from_rows
@@ -71,6 +72,7 @@ async def predict(plane: DataPlane, body: Any, exchange: Exchange) -> bytes:
         units=_texts(instances, "unit"),
         protected=_protected(instances),
         caller_ids=_texts(instances, "id"),
+        override=header_override(exchange),
     )
     parts = await plane.answer(target, request)
     return _encode(parts, request, shows_variant=exchange.principal.sees_variant)

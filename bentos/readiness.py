@@ -19,7 +19,7 @@ def readiness(worker: Worker) -> tuple[bool, dict[str, Any]]:
         served.model: {
             "champion": served.champion.version,
             "challenger": None if served.challenger is None else served.challenger.version,
-            "weight": served.weight_bp / 10_000,
+            "weight": served.weight,
             "epoch": served.epoch,
             "versions": versions(served),
         }

@@ -117,6 +117,12 @@ def header_unit(exchange: Exchange) -> str | None:
     return unit
 
 
+def header_override(exchange: Exchange) -> str | None:
+    """Return the header X-Fairmind-Override as it came, None where it is not there."""
+    raw = exchange.header(b"x-fairmind-override")
+    return None if raw is None else raw.decode("latin-1")
+
+
 def units_of(extras: RowExtras, unit: str | None, rows: int) -> Sequence[str | None] | None:
     """Return each row's unit: its own, or where it has none that of the whole request."""
     if extras.units is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bentos.dataplane import DataPlane, Features, Request
 from bentos.joined_parts import Joined, join_parts
-from bentos.row_extras import extra_names, header_unit, own_names, read_extras, units_of
+from bentos.row_extras import extra_names, header_override, header_unit, own_names, read_extras, units_of
 from bentos.served import Target, Variant
 from bentos.wire import Exchange
 from inference.runtime import EncodedColumns
@@ -60,6 +60,7 @@ async def score(
         protected=extras.protected,
         caller_ids=extras.ids,
         params=params or None,
+        override=header_override(exchange),
     )
     parts = await plane.answer(target, request)
     answered = join_parts(parts, table.rows)

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from bentos.errors import AmbiguousModelError, ModelNotServedError, NotReadyError
 from inference.batching import Batcher
-from rollout.assignment import Cohort, cohort, hash_unit, threshold
+from rollout.assignment import (
+    CHALLENGERS,
+    Cohort,
+    Layout,
+    canary_layout,
+    cohort_in,
+    hash_prefix,
+    place_of,
+    soak_layout,
+    threshold,
+)
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -26,7 +37,9 @@ class Variant:
 class Served:
     """One model: its loaded variants and the split between them. Replaced as a whole, never changed.
 
-    `epoch`, `salt`, `weight_bp` and `rollout_id` are those of the serving state it was made from.
+    `epoch`, `salt`, `weight_bp`, `holdback_bp`, `shadow_bp`, `on_missing_key` and `rollout_id` are those of the
+    serving state it was made from; `others` are the challengers after the first, and `others_bp` their weights.
+    `is_suspended` says that the champion serves alone because nobody knows whether the state still holds.
     """
 
     model: str
@@ -36,34 +49,88 @@ class Served:
     weight_bp: int = 0
     salt: str = ""
     rollout_id: str | None = None
-    _width: int = field(init=False)
+    others: tuple[Variant, ...] = ()
+    others_bp: tuple[int, ...] = ()
+    holdback_bp: int | None = None
+    shadow_bp: int = 0
+    on_missing_key: Literal["champion", "request"] = "champion"
+    is_suspended: bool = False
+    splits: bool = field(init=False)
+    """Whether any unit is assigned to a challenger."""
+    splits_rows: bool = field(init=False)
+    """Whether rows without a unit are assigned too, each by its prediction id."""
+    shadows: bool = field(init=False)
+    """Whether the challenger scores any of the champion's rows beside it."""
+    _layout: Layout = field(init=False)
+    _prefix: bytes = field(init=False)
+    _shadow_prefix: bytes = field(init=False)
+    _shadow_width: int = field(init=False)
+    _by_cohort: Mapping[Cohort, Variant] = field(init=False)
 
     def __post_init__(self) -> None:
-        width = threshold(self.weight_bp) if self.challenger is not None else 0
-        object.__setattr__(self, "_width", width)
+        is_split = self.challenger is not None and not self.is_suspended
+        challengers = () if self.challenger is None else (self.challenger, *self.others)
+        layout = self._spans() if is_split else ()
+        values = {
+            "splits": bool(layout),
+            "splits_rows": bool(layout) and self.on_missing_key == "request",
+            "shadows": is_split and self.shadow_bp > 0,
+            "_layout": layout,
+            "_prefix": hash_prefix(self.salt),
+            "_shadow_prefix": hash_prefix(self.salt, "shadow"),
+            "_shadow_width": threshold(self.shadow_bp) if is_split else 0,
+            "_by_cohort": dict(zip(CHALLENGERS, challengers, strict=False)),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _spans(self) -> Layout:
+        if self.holdback_bp is not None:
+            return soak_layout(self.holdback_bp)
+        return canary_layout((self.weight_bp, *self.others_bp))
 
     @property
-    def splits(self) -> bool:
-        """Whether any unit is assigned to the challenger."""
-        return self._width > 0
+    def weight(self) -> float:
+        """The share of the units, 0 to 1, that the first challenger answers."""
+        places = sum(span.end - span.begin for span in self._layout if span.cohort is Cohort.CHALLENGER)
+        return round(places / 2**64, 4)
 
     def variants(self) -> tuple[Variant, ...]:
         """Return the loaded variants, the champion first."""
-        return (self.champion,) if self.challenger is None else (self.champion, self.challenger)
+        return (self.champion,) if self.challenger is None else (self.champion, self.challenger, *self.others)
 
     def assign(self, unit: str | None) -> tuple[Variant, Cohort | None]:
         """Return the variant that serves `unit`, and where the unit stands in the comparison.
 
-        Without a unit, or where nothing is split, the champion serves and there is no comparison.
+        `unit` may be a prediction id that stands for one. Without a unit, or where nothing is split, the champion
+        serves and there is no comparison.
         """
-        if unit is None or self.challenger is None or not self._width:
+        if unit is None or not self._layout:
             return self.champion, None
-        assigned = cohort(hash_unit(self.salt, unit), self.weight_bp)
-        return (self.challenger if assigned is Cohort.CHALLENGER else self.champion), assigned
+        assigned = cohort_in(self._layout, place_of(self._prefix, unit))
+        return self._by_cohort.get(assigned, self.champion), assigned
+
+    def is_shadowed(self, unit: str) -> bool:
+        """Return whether the challenger scores the rows of `unit` beside the champion."""
+        return place_of(self._shadow_prefix, unit) < self._shadow_width
+
+    def named(self, name: str) -> Variant:
+        """Return the variant of that name.
+
+        Raises:
+            ModelNotServedError: There is none.
+            NotReadyError: It is a challenger, and the champion serves alone.
+        """
+        for variant in self.variants():
+            if variant.name == name:
+                if self.is_suspended and variant is not self.champion:
+                    raise NotReadyError("the champion serves alone: the serving state is not renewed")
+                return variant
+        raise ModelNotServedError(f"{self.model}@{name}")
 
     def only_champion(self) -> Served:
-        """Return this model with all units served by the champion."""
-        return replace(self, weight_bp=0)
+        """Return this model with all units served by the champion, and nothing scored beside it."""
+        return replace(self, is_suspended=True)
 
 
 @dataclass(slots=True)  # not frozen: one is made for each request

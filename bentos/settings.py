@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from inference.batching import BatchingPolicy
 from registry.errors import InvalidReferenceError
 from registry.wanted import parse_wanted
 from runners.policy import RunnerPolicy
+
+_SHORTEST_SECRET: Final = 16
 
 
 class ServingSettings(BaseSettings):
@@ -69,6 +71,16 @@ class ServingSettings(BaseSettings):
     """Versions that stay loaded in each worker when nothing is served from them any more, so that going back to one
     needs no loading; the one that has been idle longest goes first."""
 
+    shadow_queue_rows: int = Field(default=1_000, ge=1)
+    """Rows that may wait in a worker to be scored by a challenger in shadow; more are dropped and counted."""
+
+    shadow_request_rows: int = Field(default=100, ge=1)
+    """Of a request with more rows, only the first so many may be scored in shadow."""
+
+    override_secret: SecretStr | None = None
+    """Secret of at least 16 characters that overrides are signed with, by which a caller chooses the variant that
+    answers; unset, none is taken."""
+
     access_log: bool = False
     """Write a line per prediction request to the log: method, route, status, milliseconds, request id."""
 
@@ -91,6 +103,16 @@ class ServingSettings(BaseSettings):
         except InvalidReferenceError as error:
             raise ValueError(str(error)) from None
         return models
+
+    @field_validator("override_secret", mode="before")
+    @classmethod
+    def _check_secret(cls, secret: Any) -> Any:
+        if secret in {None, ""}:
+            return None
+        text = secret.get_secret_value() if isinstance(secret, SecretStr) else str(secret)
+        if len(text) < _SHORTEST_SECRET:
+            raise ValueError(f"a secret has at least {_SHORTEST_SECRET} characters")
+        return secret
 
     @field_validator("tls_certificate", "tls_key", "tls_client_ca", mode="before")
     @classmethod

@@ -77,8 +77,12 @@ class VersionFolders:
                 update={"folder": folder and str(folder), "problem": problem, "digest": digest}
             )
 
-        challenger = None if state.challenger is None else locate(state.challenger)
-        return state.model_copy(update={"champion": locate(state.champion), "challenger": challenger})
+        located = {
+            "champion": locate(state.champion),
+            "challenger": None if state.challenger is None else locate(state.challenger),
+            "others": tuple(map(locate, state.others)),
+        }
+        return state.model_copy(update=located)
 
     def missing(self, states: Iterable[ServingState]) -> set[Key]:
         """Return the versions that have no folder yet."""

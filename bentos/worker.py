@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bentos.loaded import LoadedVersions
-from bentos.served import CHALLENGER, CHAMPION, Served, Variant
+from bentos.served import CHAMPION, Served, Variant
 from bentos.settings import BatchingSettings, ServingSettings
+from bentos.shadow import Shadow
 from monitoring.kept_features import KeptFeatures
 from monitoring.metrics import ServingMetrics
 from monitoring.predictions import SegmentWriter
 from monitoring.settings import MonitoringSettings
+from rollout.assignment import CHALLENGERS
 from rollout.serving_state import ServedVersion, ServingFile, ServingState, parse_file
 from runners.policy import RunnerPolicy
 
@@ -66,6 +68,13 @@ class Worker:
             shipped=shipped,
             features=KeptFeatures(share=monitoring.features_share, redacted=monitoring.redacted_features),
         )
+        self.shadow = Shadow(
+            self.log,
+            metrics,
+            queue_rows=serving.shadow_queue_rows,
+            request_rows=serving.shadow_request_rows,
+            seconds=serving.timeout_seconds,
+        )
         self._state_file = state_file
         self._loaded = LoadedVersions(batching, metrics, self._apply, idle=serving.idle_versions, runners=runners)
         self._content = b""
@@ -87,6 +96,7 @@ class Worker:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
+        await self.shadow.close()
         await self._loaded.close()
         self.log.close()
         self.metrics.save()
@@ -153,26 +163,40 @@ class Worker:
     def _serve(self, wanted: ServingState, before: Served | None) -> Served | None:
         """Return the model as wanted, with the champion of before while the new one is not loaded."""
         champion = self._variant(wanted.model, wanted.champion, CHAMPION)
-        challenger = None
-        if wanted.challenger is not None:
-            challenger = self._variant(wanted.model, wanted.challenger, CHALLENGER)
-        if before is not None:
-            champion = champion or before.champion
-            if challenger is None and wanted.challenger is not None and before.challenger is not None:
-                # The same version in another form is being loaded: its units are not moved for that.
-                same = before.challenger.version == wanted.challenger.version
-                challenger = before.challenger if same else None
+        if champion is None and before is not None:
+            champion = before.champion
         if champion is None:
             return None
+        challengers = self._challengers(wanted, before)
         return Served(
             model=wanted.model,
             epoch=wanted.epoch,
             champion=champion,
-            challenger=challenger,
+            challenger=challengers[0] if challengers else None,
             weight_bp=wanted.weight_bp,
             salt=wanted.salt,
             rollout_id=wanted.rollout_id,
+            others=challengers[1:],
+            others_bp=tuple(other.weight_bp for other in wanted.others) if challengers else (),
+            holdback_bp=wanted.holdback_bp,
+            shadow_bp=wanted.shadow_bp,
+            on_missing_key=wanted.on_missing_key,
         )
+
+    def _challengers(self, wanted: ServingState, before: Served | None) -> tuple[Variant, ...]:
+        """Return the challengers, with those of before whose version is loaded anew; none while one is missing:
+        without it the others would be compared on shares that are not the plan's."""
+        found: list[Variant] = []
+        for version, cohort in zip(wanted.versions()[1:], CHALLENGERS, strict=False):
+            role = cohort.value
+            variant = self._variant(wanted.model, version, role)
+            if variant is None and before is not None:
+                # The same version in another form is being loaded: its units are not moved for that.
+                same = (one for one in before.variants()[1:] if (one.name, one.version) == (role, version.version))
+                variant = next(same, None)
+            if variant is not None:
+                found.append(variant)
+        return tuple(found) if len(found) == len(wanted.versions()) - 1 else ()
 
     def _variant(self, model: str, version: ServedVersion, role: str) -> Variant | None:
         batcher = self._loaded.get(model, version)

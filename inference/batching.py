@@ -135,6 +135,11 @@ class Batcher:
             self._set_timer(deadline, now, loop)
         return await request.future
 
+    @property
+    def queued_rows(self) -> int:
+        """The rows that wait for a model call to begin."""
+        return self._queued_rows
+
     async def drain(self) -> None:
         """Take no more requests and return when those taken are answered."""
         self._draining = True

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inference.decision import Decision
 from inference.runtime import EncodedColumns, RemoteRuntime, Runtime, plain_columns, run_encoded
-from inference.signature import Signature
+from inference.signature import Signature, Task
 
 
 @dataclass(slots=True)
@@ -24,6 +24,15 @@ class Predictions:
 
     prediction: NDArray[Any]
     probabilities: NDArray[np.float64] | None
+
+    def scores(self, signature: Signature) -> NDArray[Any] | None:
+        """Return one number per row: P(classes[1]) of a binary classifier, of other classifiers that of the answer,
+        of a regressor the value; None where there is not one."""
+        if self.probabilities is None:
+            return self.prediction if signature.task is Task.REGRESSION and not signature.outputs else None
+        if signature.task is Task.BINARY:
+            return self.probabilities[:, 1]
+        return np.asarray(self.probabilities.max(axis=1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import orjson
 
-COMPARED: Final = frozenset({"challenger", "control"})
+COMPARED: Final = frozenset({"challenger", *(f"challenger-{number}" for number in range(2, 10)), "control"})
 """The cohorts of `rollout.assignment.Cohort` that are compared; all other rows are in no rollout's evidence."""
 
 _ROWS_IN_FULL: Final = 1_000
-"""Of a record with more rows, which is logged in bulk, the first row of each unit stands for all of them."""
+"""Of a record with more rows, which is logged in bulk, the first row of each unit stands for all of them; of rows
+without a unit, which are assigned each by itself, those among the first so many of their request are compared."""
 
 ANSWERED: Final = "ok"
 """The status of an answer; any other (`error`, `timeout`, ...) says why there is none."""
@@ -40,7 +41,7 @@ class ExposureRecord:
     rollout_id: str | None
     protocol: str
     positions: Sequence[int]
-    unit_hashes: Sequence[str | None]
+    unit_hashes: Sequence[str | None] | None
     cohorts: Sequence[str | None]
     caller_ids: Sequence[str | None] | None
     protected: Sequence[Mapping[str, str | None] | None] | None
@@ -56,17 +57,32 @@ def encode_exposure(record: ExposureRecord) -> bytes:
 
 
 def compared_positions(
-    positions: Iterable[int], cohorts: Sequence[str | None], unit_hashes: Sequence[str | None]
+    positions: Iterable[int],
+    cohorts: Sequence[str | None],
+    unit_hashes: Sequence[str | None] | None,
+    in_request: Sequence[int] | None = None,
 ) -> list[int]:
     """Return the places, among `positions`, of rows in a compared cohort.
 
     Of more than a thousand rows the first of each unit: a unit is compared once, and a row of SQL for each of its
-    thousands would say no more.
+    thousands would say no more. Which rows without a unit are compared depends on their place in the request alone,
+    never on their cohort: their shares stay those of the plan.
+
+    Args:
+        positions: Places in the other lists, ascending.
+        cohorts: By place.
+        unit_hashes: By place; None: no row has a unit.
+        in_request: By place, where the row stands in its request; None: at that place.
     """
     found = [position for position in positions if cohorts[position] in COMPARED]
-    if len(found) <= _ROWS_IN_FULL:
+    if not found or (found[-1] if in_request is None else in_request[found[-1]]) < _ROWS_IN_FULL:
         return found
+    is_full = len(found) > _ROWS_IN_FULL
     first: dict[Any, int] = {}
     for position in found:
-        first.setdefault(unit_hashes[position], position)
+        unit = None if unit_hashes is None else unit_hashes[position]
+        if unit is not None:
+            first.setdefault(unit if is_full else position, position)
+        elif (position if in_request is None else in_request[position]) < _ROWS_IN_FULL:
+            first[position] = position
     return list(first.values())

@@ -53,6 +53,8 @@ LOG_ROWS: Final = "fairmind_prediction_log_rows"
 RELOADS: Final = "fairmind_model_reload"
 TRACKED: Final = "fairmind_tracking_results"
 MISMATCHES: Final = "fairmind_signature_mismatches"
+SHADOWED: Final = "fairmind_shadow_rows"
+SHADOW_DURATION: Final = "fairmind_shadow_duration_seconds"
 IN_FLIGHT: Final = "fairmind_requests_in_flight"
 IN_FLIGHT_LIMIT: Final = "fairmind_requests_in_flight_limit"
 
@@ -81,6 +83,17 @@ DEFINITIONS: Final = {
         Kind.COUNTER,
         "Requests refused for a row that does not fit the model's signature, by what was wrong with it.",
         ("model", "code"),
+    ),
+    SHADOWED: Definition(
+        Kind.COUNTER,
+        "Rows that a challenger was to score beside the champion: scored, dropped under load, or failed.",
+        ("model", "outcome"),
+    ),
+    SHADOW_DURATION: Definition(
+        Kind.HISTOGRAM,
+        "Seconds a challenger took to score rows beside the champion.",
+        ("model",),
+        _SECONDS,
     ),
     IN_FLIGHT: Definition(Kind.GAUGE, "Prediction requests that are being answered.", ()),
     IN_FLIGHT_LIMIT: Definition(
@@ -145,6 +158,12 @@ class ServingMetrics:
     def mismatched(self, model: str, code: str) -> None:
         """Count a request with a row that does not fit its model's signature."""
         self._counters[MISMATCHES, model, code] += 1
+
+    def shadowed(self, model: str, outcome: str, rows: int, seconds: float | None = None) -> None:
+        """Count rows offered to a challenger beside the champion, and where they were scored how long that took."""
+        self._counters[SHADOWED, model, outcome] += rows
+        if seconds is not None:
+            self.histogram(SHADOW_DURATION, model).observe(seconds)
 
     def watch(self, name: str, read: Callable[[], float]) -> None:
         """Have a gauge without labels read whenever counts are saved: what nobody has to count as it changes."""

@@ -30,6 +30,7 @@ from monitoring.bulk import bulk_positions, bulk_repeated, bulk_values
 from monitoring.errors import LogUnavailableError, SpoolFullError
 from monitoring.exposure_records import ANSWERED, ExposureRecord, encode_exposure
 from monitoring.kept_features import KeptFeatures
+from monitoring.shadow_records import ShadowRecord, encode_shadow
 from monitoring.shipped_state import ShippedState, read_shipped_state
 
 SEGMENT_SUFFIX = ".jsonl"
@@ -55,7 +56,8 @@ class PredictionRecord:
     `positions` are the rows' places in the request, so that row i's prediction id is `<request_id>-<positions[i]>`;
     `unit_hashes`, `cohorts`, `caller_ids`, `predictions`, `scores`, `features` and `protected` are in that order.
     `variant` is None when the caller asked for the version by number, which keeps the rows out of every analysis. A
-    cohort is one of `rollout.assignment.Cohort`, None for a row without a unit or a model that is not split.
+    cohort is one of `rollout.assignment.Cohort`, None for a model that is not split, and for a row without a unit
+    unless such rows are assigned by their ids.
     Features are rows, or columns by name; columns, predictions and scores may be arrays, columns strings by
     reference, positions a range. No features at all: they are not kept.
     """
@@ -151,6 +153,14 @@ class SegmentWriter:
             SpoolFullError, LogUnavailableError: As from `append`.
         """
         self._append(b"".join([encode_exposure(record) for record in records]))
+
+    def shadow(self, records: Sequence[ShadowRecord]) -> None:
+        """Write what a challenger would have answered, beside what the champion did.
+
+        Raises:
+            SpoolFullError, LogUnavailableError: As from `append`.
+        """
+        self._append(b"".join([encode_shadow(record) for record in records]))
 
     def _append(self, data: bytes) -> None:
         if self.waiting_bytes() + len(data) > self._spool_bytes:

@@ -15,6 +15,7 @@ from monitoring.bulk import plain_positions, plain_values
 from monitoring.bulk_blocks import block_row
 from monitoring.exposure_records import ANSWERED, compared_positions
 from monitoring.predictions import BULK_ROWS
+from monitoring.shadow_records import SHADOW, shadow_rows
 
 _BULK = re.compile(rb'\{"(?:dtype|distinct|range|base64|codes)"')
 """What each value in the bulk form begins with; a feature of that name costs its record a second look, no more."""
@@ -35,6 +36,10 @@ class Rows:
     """Of the rows in a compared cohort (`monitoring.exposure_records`), as `EXPOSURE` has them. Each is shown when
     it begins, status None, by a record without predictions, and again when it ends, mostly by the record with its
     prediction. Protected attributes may come with both."""
+    shadows: Sequence[tuple[Any, ...]] = ()
+    """Of rows that a challenger was to score beside the champion, with the columns that
+    `monitoring.shadow_records.SHADOW_COLUMNS` names: answers of both, in a record of their own without predictions.
+    Protected attributes come with the champion's prediction."""
 
     @property
     def is_bulk(self) -> bool:
@@ -64,9 +69,12 @@ def decode(line: bytes) -> Line:
 
 def _rows(record: dict[str, Any], plain: dict[str, Any]) -> Rows:
     """Return the rows of a decoded line; `plain` is the same without the bulk form."""
+    kind = record.get("kind")
+    if kind == SHADOW:
+        return Rows([], [], None, (), shadow_rows(record))
     request_id = record["request_id"]
     ids = [f"{request_id}-{position}" for position in plain["positions"]]
-    if record.get("kind") == "exposure":
+    if kind == "exposure":
         return Rows([], _protected_rows(record, ids), None, _exposure_rows(record, ids, record["status"]))
     predictions = [_only_prediction_row(plain, ids[0])] if len(ids) == 1 else _prediction_rows(plain, ids)
     is_bulk = len(predictions) > BULK_ROWS and plain["caller_ids"] is None
@@ -78,7 +86,7 @@ def _rows(record: dict[str, Any], plain: dict[str, Any]) -> Rows:
 def _exposure_rows(record: dict[str, Any], ids: Sequence[str], status: str | None) -> list[tuple[Any, ...]]:
     """Return rows of `EXPOSURE`; none for rows that are in no compared cohort."""
     cohorts, units = record["cohorts"], record["unit_hashes"]
-    places = compared_positions(range(len(ids)), cohorts, units)
+    places = compared_positions(range(len(ids)), cohorts, units, record["positions"])
     if not places:
         return []
     served_at = datetime.fromtimestamp(record["served_at"], UTC)
@@ -91,7 +99,7 @@ def _exposure_rows(record: dict[str, Any], ids: Sequence[str], status: str | Non
             record["variant"],
             record["model"],
             record["model_version"],
-            units[place],
+            units and units[place],
             served_at,
             status,
             record["latency_us"],

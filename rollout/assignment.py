@@ -1,60 +1,150 @@
-"""Which variant a unit is assigned to: a pure function of salt, unit and weight, the same on every replica.
+"""Which variant a unit is assigned to: a pure function of salt, unit and shares, the same on every replica.
 
     h(unit) = first 8 bytes, big endian, of SHA-256("v1" 0x1f "arm" 0x1f salt 0x1f NFC(unit))
     T(w)    = floor(w * 2^64 / 10,000)            w in basis points, integers only
-    challenger      h <  T(w)
-    control         2^63 <= h < 2^63 + T(w)       answered by the champion, compared with the challenger
+    S(i)    = floor(i * 2^64 / K)                 K variants: the challengers and the control
+
+A canary of challengers 0 to K-2 with shares w_i, each at most 1/K:
+
+    challenger i    S(i)   <= h < S(i) + T(w_i)
+    control         S(K-1) <= h < S(K-1) + T(max w)      answered by the champion, compared with the challengers
     champion only   otherwise, in no comparison
 
-Raising a weight never takes a unit away from the challenger or from the control, and below one half nobody
-changes between the two. Two salts give independent assignments.
+A soak leaves a holdback with the champion:
+
+    challenger      h < 2^64 - T(holdback)
+    control         otherwise
+
+Raising a share never takes a unit away from its challenger or from the control, and in a canary nobody changes
+between the two. Two salts give independent assignments, and so do the namespaces: who is sampled for a shadow is
+hashed with "shadow" in place of "arm". A row without a unit is assigned by its prediction id, where a plan says so.
 """
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final, Literal, NamedTuple
 
 MAX_WEIGHT_BP = 5_000
 """Largest challenger weight, in basis points, at which a control cohort of equal size exists."""
 
-_HALF = 1 << 63
-_PREFIX = b"v1\x1farm\x1f"
+ALL_BP: Final = 10_000
+"""All units, in basis points."""
+
+MOST_CHALLENGERS: Final = 9
+
+_ALL: Final = 1 << 64
+
+Namespace = Literal["arm", "shadow"]
 
 
 class Cohort(StrEnum):
-    """Where a unit stands in a comparison."""
+    """Where a row stands in a comparison; `OVERRIDE` is of rows whose caller chose the variant, in none."""
 
     CHALLENGER = "challenger"
+    CHALLENGER_2 = "challenger-2"
+    CHALLENGER_3 = "challenger-3"
+    CHALLENGER_4 = "challenger-4"
+    CHALLENGER_5 = "challenger-5"
+    CHALLENGER_6 = "challenger-6"
+    CHALLENGER_7 = "challenger-7"
+    CHALLENGER_8 = "challenger-8"
+    CHALLENGER_9 = "challenger-9"
     CONTROL = "control"
     CHAMPION_ONLY = "champion_only"
+    OVERRIDE = "override"
 
 
-def hash_unit(salt: str, unit: str) -> int:
-    """Return the unit's place in [0, 2^64); composed and decomposed spellings of a text have the same place.
+CHALLENGERS: Final = tuple(Cohort)[:MOST_CHALLENGERS]
+"""The cohorts of challengers, in the order in which a plan names them; also the names of their variants."""
+
+
+class Span(NamedTuple):
+    """The places from `begin` up to `end`, which belong to one cohort."""
+
+    begin: int
+    end: int
+    cohort: Cohort
+
+
+Layout = tuple[Span, ...]
+"""The compared cohorts of a split; whoever is in none of the spans is `champion_only`. Empty: nothing is split."""
+
+
+def hash_prefix(salt: str, namespace: Namespace = "arm") -> bytes:
+    """Return what is hashed before each unit."""
+    return b"v1\x1f%b\x1f%b\x1f" % (namespace.encode(), salt.encode())
+
+
+def place_of(prefix: bytes, unit: str) -> int:
+    """Return the unit's place in [0, 2^64); composed and decomposed spellings of a text have the same place."""
+    text = unit if unit.isascii() else unicodedata.normalize("NFC", unit)
+    return int.from_bytes(hashlib.sha256(prefix + text.encode()).digest()[:8], "big")
+
+
+def hash_unit(salt: str, unit: str, namespace: Namespace = "arm") -> int:
+    """Return the unit's place in [0, 2^64) under a salt.
 
     >>> hex(hash_unit("r-001", "alice"))
     '0xe3967ca3013b088e'
     """
-    text = unit if unit.isascii() else unicodedata.normalize("NFC", unit)
-    digest = hashlib.sha256(_PREFIX + salt.encode() + b"\x1f" + text.encode()).digest()
-    return int.from_bytes(digest[:8], "big")
+    return place_of(hash_prefix(salt, namespace), unit)
 
 
 def threshold(weight_bp: int) -> int:
     """Return T(w), the number of places that belong to a share of `weight_bp` basis points."""
-    return weight_bp * (1 << 64) // 10_000
+    return weight_bp * _ALL // ALL_BP
+
+
+def canary_layout(weights_bp: Sequence[int]) -> Layout:
+    """Return the spans of a canary whose challengers have these shares of the units.
+
+    Each is at most 1/K of K = challengers + 1; a control is as large as the largest of them. All 0: empty.
+
+    >>> [span.cohort.value for span in canary_layout([1_000, 500])]
+    ['challenger', 'challenger-2', 'control']
+
+    Raises:
+        ValueError: A share does not fit its slot, or there are more than nine challengers.
+    """
+    variants = len(weights_bp) + 1
+    if variants - 1 > MOST_CHALLENGERS or any(not 0 <= weight <= ALL_BP // variants for weight in weights_bp):
+        raise ValueError(f"each of at most {MOST_CHALLENGERS} challengers has a share of 0 to 1/{variants}")
+    widest = max(weights_bp, default=0)
+    shares = [*zip(CHALLENGERS, weights_bp, strict=False), (Cohort.CONTROL, widest)]
+    slots = [index * _ALL // variants for index in range(variants)]
+    return tuple(
+        Span(slot, slot + threshold(weight), of) for slot, (of, weight) in zip(slots, shares, strict=True) if weight
+    )
+
+
+def soak_layout(holdback_bp: int) -> Layout:
+    """Return the spans of a soak: the challenger has all units but the holdback, which is the control.
+
+    Raises:
+        ValueError: The holdback is no share.
+    """
+    if not 0 <= holdback_bp <= ALL_BP:
+        raise ValueError(f"a holdback is 0 to {ALL_BP} basis points")
+    edge = _ALL - threshold(holdback_bp)
+    spans = (Span(0, edge, Cohort.CHALLENGER), Span(edge, _ALL, Cohort.CONTROL))
+    return tuple(span for span in spans if span.begin < span.end)
+
+
+def cohort_in(layout: Layout, place: int) -> Cohort:
+    """Return the cohort of a unit at `place`."""
+    for begin, end, found in layout:
+        if begin <= place < end:
+            return found
+    return Cohort.CHAMPION_ONLY
 
 
 def cohort(place: int, weight_bp: int) -> Cohort:
-    """Return the cohort of a unit at `place` when the challenger has `weight_bp` (0 to 5,000) of the units.
+    """Return the cohort of a unit at `place` when the one challenger has `weight_bp` (0 to 5,000) of the units.
 
     0 leaves everybody with the champion, in no comparison; 5,000 puts everybody into one.
     """
-    width = threshold(weight_bp)
-    if place < width:
-        return Cohort.CHALLENGER
-    if _HALF <= place < _HALF + width:
-        return Cohort.CONTROL
-    return Cohort.CHAMPION_ONLY
+    return cohort_in(canary_layout((weight_bp,)), place)

@@ -3,7 +3,8 @@
 RolloutError
 ├── RolloutNotFoundError      no rollout has this id
 ├── RolloutConflictError      the rollout moved on, or its model already has an active one
-└── InvalidPlanError          the plan cannot be carried out; says which key is wrong
+├── InvalidPlanError          the plan cannot be carried out; says which key is wrong
+└── OverrideRefusedError      a signed override is malformed, expired, or not signed for this
 """
 
 from __future__ import annotations
@@ -27,3 +28,10 @@ class RolloutConflictError(RolloutError):
 
 class InvalidPlanError(RolloutError):
     """The plan cannot be carried out; says which key is wrong."""
+
+
+class OverrideRefusedError(RolloutError):
+    """A signed override is malformed, expired, or not signed for this."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the override X-Fairmind-Override is refused: {reason}")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +20,13 @@ import pytest
 import skops.io
 import yaml
 
+from database.engine import sqlite_engine
 from registry.mlflow_registry import MlflowRegistry
 from registry.reference import Reference
 from registry.store import embedded_tracking_uri
 from rollout.assignment import Cohort, cohort, hash_unit
-from rollout.serving_state import parse_file
+from rollout.serving_state import ServingState, parse_file
+from rollout.serving_store import serving_states, write_state
 
 
 def registered_model(home: Path, version: str, folder: Path) -> Any:
@@ -99,6 +105,69 @@ def test_units_are_split_as_the_assignment_says_and_weights_are_followed(
             assert answer["model_version"] == ("2" if is_challenger else "1")
         share = sum(answer["variant"] == "challenger" for answer in answers) / len(answers)
         assert abs(share - weight_bp / 10_000) < 4 * np.sqrt(0.25 / len(answers))
+
+
+def test_a_shadow_is_in_the_log_as_pairs_and_seen_by_no_client(
+    served: Any, instances: list[dict[str, Any]]
+) -> None:
+    with _serving_with(served, weight_bp=0, shadow_bp=10_000):
+        asked = [{**one, "unit": None} if number % 2 else one for number, one in enumerate(instances[:60])]
+        answers = served.predict(asked)
+        assert {(one["variant"], one["model_version"]) for one in answers} == {("champion", "1")}
+        expected = served.predict([{"features": one["features"]} for one in asked], model="employment/2")
+        request_id, _, _ = answers[0]["prediction_id"].rpartition("-")
+        pair = _logged(served.home, request_id, "shadow")
+    assert (pair["status"], pair["challenger_version"], pair["positions"]) == ("ok", "2", list(range(60)))
+    assert pair["champion_scores"] == [one["probability"] for one in answers]
+    assert pair["challenger_scores"] == pytest.approx([one["probability"] for one in expected], abs=1e-12)
+
+
+def test_rows_without_a_unit_are_split_by_their_request_and_stick_to_nothing_else(
+    served: Any, instances: list[dict[str, Any]]
+) -> None:
+    with _serving_with(served, weight_bp=5_000, on_missing_key="request") as state:
+        row = {"features": instances[0]["features"]}
+        answers = [served.predict([row, row]) for _ in range(30)]
+        for answer in (one for both in answers for one in both):
+            said = cohort(hash_unit(state.salt, answer["prediction_id"]), 5_000)
+            assert answer["variant"] == ("challenger" if said is Cohort.CHALLENGER else "champion")
+        assert len({tuple(one["variant"] for one in both) for both in answers}) == 4, "all four pairs of variants"
+    with _serving_with(served, weight_bp=5_000, on_missing_key="champion"):
+        assert {one["variant"] for _ in range(10) for one in served.predict([row, row])} == {"champion"}
+
+
+@contextlib.contextmanager
+def _serving_with(served: Any, **changes: Any) -> Iterator[ServingState]:
+    """Change the serving state behind the rollout's back, on every worker, and put it back afterwards."""
+    control = sqlite_engine(served.home / "fairmind.db")
+
+    def write(**values: Any) -> ServingState:
+        with control.begin() as connection:
+            write_state(connection, "employment", datetime.now(UTC), **values)
+        state = serving_states(control)["employment"]
+        served.wait_for_workers(lambda detail: detail["models"]["employment"]["epoch"] == state.epoch)
+        return state
+
+    before = serving_states(control)["employment"].model_dump()
+    try:
+        yield write(**changes)
+    finally:
+        write(**{name: before[name] for name in ("weight_bp", "shadow_bp", "on_missing_key")})
+        control.dispose()
+
+
+def _logged(home: Path, request_id: str, kind: str) -> dict[str, Any]:
+    """Return the line of a kind that the workers' segments have of a request, once it is there."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for path in (home / "spool").glob("*"):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # archived meanwhile; the quarantine
+                for line in path.read_bytes().splitlines():
+                    if request_id.encode() in line and f'"kind":"{kind}"'.encode() in line:
+                        found: dict[str, Any] = json.loads(line)
+                        return found
+        time.sleep(0.1)
+    raise AssertionError(f"no {kind} of {request_id} in the spool")
 
 
 def test_a_hand_may_not_move_what_a_rollout_decides(served: Any) -> None:

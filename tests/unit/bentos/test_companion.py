@@ -23,7 +23,7 @@ from registry.versions import DIGEST_TAG
 from rollout import rollouts
 from rollout.plan import Plan
 from rollout.serving_state import ServingFile, ServingState, parse_file
-from rollout.serving_store import serving_states
+from rollout.serving_store import serving_states, write_state
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.strangers import pipeline_with_text, save
 from tests.waiting import until
@@ -82,6 +82,17 @@ def spool(companion: Companion, request_id: str, served_at: float = 1.0) -> None
 def shipped(companion: Companion) -> set[str]:
     with reading(companion.log) as connection:
         return set(connection.execute(select(PREDICTION.c.prediction_id)).scalars())
+
+
+def test_further_challengers_get_folders_too(companion: Companion) -> None:
+    others = [{"version": "3", "digest": None, "weight_bp": 500}]
+    with companion.control.begin() as connection:
+        values = {"champion_version": "1", "challenger_version": "2", "weight_bp": 500, "others": others}
+        write_state(connection, "credit", datetime.now(UTC), **values)
+    companion.folders.obtain(serving_states(companion.control).values(), ask_registry=True)
+    state = companion.folders.located(serving_states(companion.control)["credit"])
+    assert [Path(str(version.folder)).is_dir() for version in state.versions()] == [True] * 3
+    assert [(other.version, other.weight_bp) for other in state.others] == [("3", 500)]
 
 
 def test_the_state_names_folders_that_hold_the_very_files_registered(

@@ -133,6 +133,7 @@ def test_a_request_that_is_given_up_ends_as_cancelled(service: Any, credit: Any,
         class Request:
             id, protocol, started = "a", "predict", 0.0
             caller_ids = protected = None
+            rows = 1
 
         exposed = Exposed(worker.models["credit"], Request(), ["control"], ["u"])  # type: ignore[arg-type] # what it reads
         exposed.begin(worker.log, [(worker.models["credit"].champion, (0,))])

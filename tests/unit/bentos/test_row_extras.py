@@ -53,8 +53,7 @@ def logged(home: Path, request_id: str) -> dict[int, Row]:
                     for name in ("unit_hashes", "cohorts", "caller_ids", "predictions")
                 }
                 row["score"] = pytest.approx(record["scores"][index], abs=1e-12)
-                told = (record["protected"] or dict.fromkeys(record["positions"]))[index]
-                row["protected"] = told or {}
+                row["protected"] = (record["protected"][index] if record["protected"] else None) or {}
                 found[position] = row | {name: record[name] for name in ("variant", "model_version")}
     return found
 

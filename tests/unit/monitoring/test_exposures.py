@@ -122,11 +122,25 @@ def test_of_a_bulk_request_each_unit_is_exposed_once() -> None:
     cohorts = ["control" if unit != "u2" else "champion_only" for unit in units]
     assert compared_positions(range(3_000), cohorts, units) == [0, 1]
     assert len(compared_positions(range(900), cohorts, units)) == 600
+    assert compared_positions([5, 1_500, 2_400], cohorts, units) == [1_500, 2_400]
     line = answered("a", cohorts)
     line.unit_hashes = units
     rows = decode(encode_record(line)).rows
     assert rows is not None
     assert [row[0] for row in rows.exposures] == ["a-0", "a-1"]
+
+
+def test_of_a_bulk_request_without_units_the_first_rows_are_compared_whatever_their_cohort() -> None:
+    """Else a small cohort would be counted in full, a large one in part: their shares would not be the plan's."""
+    cohorts = ["challenger-2" if number % 20 == 0 else "control" for number in range(3_000)]
+    rare = [number for number in range(3_000) if number % 20 == 0]
+    assert compared_positions(rare, cohorts, None) == list(range(0, 1_000, 20))
+    assert len(compared_positions(range(3_000), cohorts, None)) == 1_000
+    line = answered("a", ["challenger-2"] * len(rare))
+    line.positions, line.unit_hashes = rare, None
+    rows = decode(encode_record(line)).rows
+    assert rows is not None
+    assert [row[0] for row in rows.exposures] == [f"a-{number}" for number in range(0, 1_000, 20)]
 
 
 @settings(max_examples=25)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import os
 import subprocess
 import sys
 import unicodedata
 import uuid
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rollout.assignment import MAX_WEIGHT_BP, Cohort, cohort, hash_unit, threshold
+from rollout.assignment import (
+    CHALLENGERS,
+    MAX_WEIGHT_BP,
+    Cohort,
+    canary_layout,
+    cohort,
+    cohort_in,
+    hash_unit,
+    soak_layout,
+    threshold,
+)
 
 GOLDEN = {
     "alice": 0xE3967CA3013B088E,
@@ -24,6 +36,13 @@ GOLDEN = {
     "héllo": 0x30F23674A5FC99E,
     "": 0x56C54F997C6F92EE,
 }
+SHADOW_GOLDEN = {
+    "alice": 0x5E993137B693EBDF,
+    "user-1": 0x3033BB3BB0224700,
+    "héllo": 0x9B57D90FEDBC737B,
+    "": 0x59FD54B0E41D9A47,
+}
+THIRD = 2**64 // 3
 N = 200_000
 CORPORA = {
     "sequential": [str(i) for i in range(N)],
@@ -36,6 +55,27 @@ places = st.integers(0, 2**64 - 1)
 
 def test_golden_vectors_hold() -> None:
     assert {unit: hash_unit("r-001", unit) for unit in GOLDEN} == GOLDEN
+    assert {unit: hash_unit("r-001", unit, "shadow") for unit in SHADOW_GOLDEN} == SHADOW_GOLDEN
+    for namespace, golden in (("arm", GOLDEN), ("shadow", SHADOW_GOLDEN)):
+        for unit, place in golden.items():
+            text = "\x1f".join(["v1", namespace, "r-001", unicodedata.normalize("NFC", unit)])
+            assert int(hashlib.sha256(text.encode()).hexdigest()[:16], 16) == place
+
+
+def test_golden_layouts_hold() -> None:
+    assert canary_layout([1_000]) == (
+        (0, 1844674407370955161, "challenger"),
+        (2**63, 2**63 + 1844674407370955161, "control"),
+    )
+    assert canary_layout([1_000, 2_500]) == (
+        (0, 1844674407370955161, "challenger"),
+        (THIRD, THIRD + 2**62, "challenger-2"),
+        (2 * 2**64 // 3, 2 * 2**64 // 3 + 2**62, "control"),
+    )
+    assert soak_layout(500) == (
+        (0, 2**64 - 922337203685477580, "challenger"),
+        (2**64 - 922337203685477580, 2**64, "control"),
+    )
 
 
 @pytest.mark.parametrize("seed", ["0", "1234"])
@@ -64,6 +104,65 @@ def test_a_linear_rendezvous_would_fail_that_test() -> None:
     units = CORPORA["sequential"][:20_000]
     wins = sum(0.1 * hash_unit("a", unit) > 0.9 * hash_unit("b", unit) for unit in units)
     assert abs(wins / len(units) - 0.1) > 4 * math.sqrt(0.09 / len(units))
+
+
+def test_what_a_unit_is_assigned_to_says_nothing_of_whether_it_is_sampled_for_a_shadow() -> None:
+    units = CORPORA["sequential"][:50_000]
+    arm = np.array([hash_unit("r-001", unit) < threshold(3000) for unit in units])
+    shadow = np.array([hash_unit("r-001", unit, "shadow") < threshold(3000) for unit in units])
+    counts = [[(arm & shadow).sum(), (arm & ~shadow).sum()], [(~arm & shadow).sum(), (~arm & ~shadow).sum()]]
+    assert stats.chi2_contingency(counts).pvalue > 1e-4
+
+
+@st.composite
+def ramps(draw: st.DrawFn) -> tuple[list[int], list[int]]:
+    """Weights of one to nine challengers before and after they were raised."""
+    challengers = draw(st.integers(1, 9))
+    shares = st.integers(0, 10_000 // (challengers + 1))
+    pairs = draw(st.lists(st.tuples(shares, shares), min_size=challengers, max_size=challengers))
+    return [min(pair) for pair in pairs], [max(pair) for pair in pairs]
+
+
+@given(places, ramps())
+def test_of_any_number_of_challengers_raising_weights_takes_nobody_away(
+    place: int, ramp: tuple[list[int], list[int]]
+) -> None:
+    before, after = (cohort_in(canary_layout(weights), place) for weights in ramp)
+    if before is not Cohort.CHAMPION_ONLY:
+        assert after is before
+
+
+@given(ramps())
+def test_each_challenger_has_its_share_and_the_control_that_of_the_largest(ramp: tuple[list[int], Any]) -> None:
+    layout = canary_layout(ramp[0])
+    widths = {span.cohort: span.end - span.begin for span in layout}
+    expected = {of: threshold(weight) for of, weight in zip(CHALLENGERS, ramp[0], strict=False) if weight}
+    assert widths == expected | ({Cohort.CONTROL: threshold(max(ramp[0]))} if max(ramp[0]) else {})
+    ordered = sorted(layout)
+    assert all(one.end <= following.begin for one, following in itertools.pairwise(ordered))
+    assert all(0 <= span.begin < span.end <= 2**64 for span in layout)
+    for span in layout:
+        assert cohort_in(layout, span.begin) is cohort_in(layout, span.end - 1) is span.cohort
+
+
+@given(places, weights, st.integers(1, 5_000))
+def test_in_a_soak_nobody_leaves_the_challenger_and_only_the_holdback_stays_in_the_control(
+    place: int, weight: int, holdback: int
+) -> None:
+    before, after = cohort(place, weight), cohort_in(soak_layout(holdback), place)
+    assert after is (Cohort.CONTROL if place >= 2**64 - threshold(holdback) else Cohort.CHALLENGER)
+    if before is Cohort.CHALLENGER:
+        assert after is Cohort.CHALLENGER
+
+
+def test_shares_that_do_not_fit_are_refused() -> None:
+    for weights_bp in ([5_001], [3_334, 0], [-1], [0] * 10):
+        with pytest.raises(ValueError, match="at most 9 challengers has a share of 0 to 1/"):
+            canary_layout(weights_bp)
+    for holdback in (-1, 10_001):
+        with pytest.raises(ValueError, match="holdback"):
+            soak_layout(holdback)
+    assert (canary_layout([0, 0]), canary_layout([])) == ((), ())
 
 
 @given(places, weights, weights)
