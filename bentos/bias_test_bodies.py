@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from assessment.options import Label, MeasuringOptions, ModelOptions
 from assessment.request import BiasTestRequest
 from bentos.errors import InvalidRequestError
+from monitoring.times import Time
 
 _UNION_PARTS = frozenset({"bool", "int", "float", "str", "constrained-float"})
 _SCALAR = "it must be text, a boolean or a finite number"
@@ -22,8 +23,8 @@ class TrafficWindow(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Time | None = None
+    until: Time | None = None
     variant: str | None = None
     version: str | None = None
 

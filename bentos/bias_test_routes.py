@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from assessment import store
 from assessment.errors import NoReportError
@@ -19,6 +19,7 @@ from bentos.companion import Companion
 from bentos.paging import Limit, Offset
 from bentos.rollout_routes import Actor
 from fairness.gate import Verdict
+from monitoring.times import Time
 from tracking.record import BiasTestType
 
 _PATH = "/api/v1/bias-tests"
@@ -40,7 +41,7 @@ class Wanted(BaseModel):
     model: str | None = None
     verdict: Verdict | None = None
     test_type: BiasTestType | None = None
-    since: AwareDatetime | None = None
+    since: Time | None = None
     limit: Limit = 50
     offset: Offset = 0
 

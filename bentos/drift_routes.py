@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from bentos.drift_service import DriftService
 from monitoring.drift_report import DriftAnswer
+from monitoring.times import Time
 
 
 class DriftWindow(BaseModel):
@@ -20,8 +21,8 @@ class DriftWindow(BaseModel):
     model: str | None = None
     version: str | None = None
     variant: str | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Time | None = None
+    until: Time | None = None
 
 
 def drift_routes(service: DriftService) -> APIRouter:

@@ -220,6 +220,8 @@ class FrontDoor:
         status, code, message = describe(error)
         if isinstance(error, SignatureMismatchError):
             self._worker.metrics.mismatched(model, error.kind)
+            if model:
+                self._worker.refused.note(model, error.kind, time.time())
         if status == 500:
             # A model's own message may hold a feature value: where it failed is logged, what it said is not.
             cause = error.__cause__ or error

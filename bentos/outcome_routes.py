@@ -8,13 +8,13 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Query
-from pydantic import AwareDatetime
 
 from bentos.companion import Companion
 from bentos.errors import ModelNotServedError
 from monitoring.attributes import AttributeRecord, keep_attributes
 from monitoring.coverage import Covered, coverage, coverage_by_group, outcome_delays
 from monitoring.outcomes import Outcome, keep
+from monitoring.times import Time
 from monitoring.units import unit_hash
 from monitoring.windows import window_counts
 from rollout.serving_store import serving_states
@@ -45,8 +45,8 @@ def outcome_routes(companion: Companion) -> APIRouter:
     @router.get("/outcomes/coverage")
     def get_coverage(
         model: Annotated[str, Query(max_length=200)],
-        since: AwareDatetime | None = None,
-        until: AwareDatetime | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
     ) -> dict[str, Any]:
         """Return how many predictions have an outcome, by variant and group; of the last 30 days by default."""
         end = until or datetime.now(UTC)

@@ -16,6 +16,7 @@ from bentos.shadow import Shadow
 from monitoring.kept_features import KeptFeatures
 from monitoring.metrics import ServingMetrics
 from monitoring.predictions import SegmentWriter
+from monitoring.refusal_records import RefusedRequests
 from monitoring.settings import MonitoringSettings
 from rollout.assignment import CHALLENGERS
 from rollout.serving_state import ServedVersion, ServingFile, ServingState, parse_file
@@ -75,6 +76,7 @@ class Worker:
             request_rows=serving.shadow_request_rows,
             seconds=serving.timeout_seconds,
         )
+        self.refused = RefusedRequests(self.log)
         self._state_file = state_file
         self._loaded = LoadedVersions(batching, metrics, self._apply, idle=serving.idle_versions, runners=runners)
         self._content = b""
@@ -98,6 +100,7 @@ class Worker:
                 await self._following
         await self.shadow.close()
         await self._loaded.close()
+        self.refused.write(time.time())
         self.log.close()
         self.metrics.save()
 
@@ -110,6 +113,7 @@ class Worker:
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             try:
+                self.refused.write(time.time())
                 self.log.close_if_old()
                 self._follow_once()
                 self.metrics.save()

@@ -13,7 +13,7 @@ from cli.output import emit_json, results, table
 
 if TYPE_CHECKING:
     from cli.context import Context
-    from monitoring.drift_report import ColumnDrift, DriftAnswer, DriftReport
+    from monitoring.drift_report import ColumnDrift, DriftAnswer, DriftReport, Refused
     from monitoring.estimation import Estimate
     from registry.versions import ModelVersion
 
@@ -91,6 +91,8 @@ def _file(context: Context, version: ModelVersion, data: Path, label: str | None
 def _show(answer: DriftAnswer) -> None:
     for note in answer.notes:
         results.print(f"[yellow]note:[/yellow] {note}", highlight=False)
+    if answer.refused is not None and answer.refused.requests:
+        results.print(_refused(answer.refused), highlight=False)
     for title, found in (
         ("Beside what it learned from", answer.against_profile),
         ("Beside the window before", answer.against_previous),
@@ -103,6 +105,11 @@ def _show(answer: DriftAnswer) -> None:
         results.print(_performance(answer.performance))
     elif answer.rows:
         results.print(answer.performance_reason)
+
+
+def _refused(found: Refused) -> str:
+    codes = ", ".join(f"{code} {requests:,}" for code, requests in found.codes.items())
+    return f"refused by the signature: {found.requests:,} request{'s' * (found.requests != 1)} ({codes})"
 
 
 def _table(title: str, found: DriftReport) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
@@ -123,11 +124,24 @@ class DriftReport(_Frozen):
         return tuple(one.name for one in found if one.verdict is DriftVerdict.DRIFT)
 
 
+class Refused(_Frozen):
+    """Requests that were refused since a row of theirs does not fit the signature; none of their rows was answered.
+
+    Counted in every worker, also before a restart; one that is killed takes its last fifth of a second of them with
+    it. They are of the model: which of its versions and variants would have answered, nobody knows. `codes` says
+    of how many requests what was wrong with the first such row.
+    """
+
+    requests: int
+    codes: Mapping[str, int]
+
+
 class DriftAnswer(_Frozen):
     """All that is known of a window of one version: both comparisons, and its performance without labels.
 
     `against_profile` is None for a version without a registered profile: `notes` say so, and the window before is
-    the only reference. `against_previous` is None where nothing was counted in that window.
+    the only reference. `against_previous` is None where nothing was counted in that window. `refused` is in no
+    verdict, which are of rows that were answered; None of a table of one's own.
     """
 
     model: str
@@ -136,6 +150,7 @@ class DriftAnswer(_Frozen):
     since: datetime
     until: datetime
     rows: int
+    refused: Refused | None = None
     against_profile: DriftReport | None
     against_previous: DriftReport | None
     performance: Estimate | None

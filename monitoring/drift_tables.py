@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
-from sqlalchemy import Column, LargeBinary, String, Table, Text
+from sqlalchemy import BigInteger, Column, LargeBinary, String, Table, Text
 
 from database.types import UtcDateTime
 from monitoring.drift_statistics import Counts
@@ -33,6 +33,16 @@ DRIFT_COUNT = Table(
 )
 """Counts of the rows served in an hour. `part` is rows, feature, prediction or score; `variant` is empty for rows
 asked for by version."""
+
+REFUSAL_COUNT = Table(
+    "refusal_count",
+    METADATA,
+    Column("model", String, primary_key=True),
+    Column("hour", UtcDateTime, primary_key=True),
+    Column("code", String, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+)
+"""Requests that were refused in an hour for a row that does not fit the signature, by what was wrong with it."""
 
 
 def packed(counts: Counts) -> bytes:

@@ -19,6 +19,7 @@ from monitoring.drift_report import DriftAnswer, DriftReport, Reference, Referen
 from monitoring.drift_statistics import Counts
 from monitoring.estimation import Confusion, Estimate, calibrate, estimate
 from monitoring.profile import CategoryProfile, ReferenceProfile, labels_of
+from monitoring.refusals import refused_requests
 
 _HOUR: Final = timedelta(hours=1)
 _NO_PROFILE: Final = (
@@ -84,6 +85,7 @@ def traffic_drift(
         outcomes: What has become of the window's rows so far, where that is known.
     """
     since, until = whole_hours(since, until)
+    refused = refused_requests(engine, model, since=since, until=until)
     before_since = since - (until - since)
     now = read_window(engine, model, version, since=since, until=until, variant=variant)
     if now is None or not now[1].rows:
@@ -94,6 +96,7 @@ def traffic_drift(
             since=since,
             until=until,
             rows=0,
+            refused=refused,
             against_profile=None,
             against_previous=None,
             performance=None,
@@ -119,6 +122,7 @@ def traffic_drift(
         since=since,
         until=until,
         rows=window.rows,
+        refused=refused,
         against_profile=against_profile,
         against_previous=against_previous,
         performance=performance,

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from database.row_insert import RowInsert
 from monitoring.exposures import ExposureSink
+from monitoring.refusals import RefusalSink
 from monitoring.repeats import mark_repeats
 from monitoring.rows import Line, Rows
 from monitoring.sinks import Sink
@@ -19,7 +20,7 @@ class LogInsert:
     """Inserts records and shows them to sinks, in a transaction of the caller's."""
 
     def __init__(self, engine: Engine, sinks: Sequence[Sink]) -> None:
-        self._sinks = (ExposureSink(engine), *sinks)
+        self._sinks: tuple[Sink, ...] = (ExposureSink(engine), RefusalSink(), *sinks)
         self._insert_predictions = RowInsert(engine, PREDICTION)
         self._insert_blocks = RowInsert(engine, BULK_BLOCK)
         self._insert_protected = RowInsert(engine, PROTECTED_ATTRIBUTE)

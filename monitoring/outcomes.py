@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Engine
 
 from monitoring.attributes import MOST_ATTRIBUTES, AttributeRecord, write_attributes
@@ -15,6 +15,7 @@ from monitoring.known_outcomes import KnownOutcomes, Told
 from monitoring.moving import await_rows, moving
 from monitoring.naming import Name, PredictionId, Text, is_storable
 from monitoring.tables import OUTCOME
+from monitoring.times import Time
 
 Long = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """An integer of 64 bits; a larger one is read as a float, as everywhere in a request."""
@@ -34,7 +35,7 @@ class Outcome(BaseModel):
     model: Text | None = None
     id: Text | None = None
     outcome: bool | Long | float | str
-    observed_at: AwareDatetime | None = None
+    observed_at: Time | None = None
     protected: dict[Text, Text | None] | None = Field(None, max_length=MOST_ATTRIBUTES)
 
     @model_validator(mode="after")

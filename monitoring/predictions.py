@@ -30,6 +30,7 @@ from monitoring.bulk import bulk_positions, bulk_repeated, bulk_values
 from monitoring.errors import LogUnavailableError, SpoolFullError
 from monitoring.exposure_records import ANSWERED, ExposureRecord, encode_exposure
 from monitoring.kept_features import KeptFeatures
+from monitoring.refusal_records import RefusalRecord, encode_refusals
 from monitoring.shadow_records import ShadowRecord, encode_shadow
 from monitoring.shipped_state import ShippedState, read_shipped_state
 
@@ -161,6 +162,14 @@ class SegmentWriter:
             SpoolFullError, LogUnavailableError: As from `append`.
         """
         self._append(b"".join([encode_shadow(record) for record in records]))
+
+    def refuse(self, record: RefusalRecord) -> None:
+        """Write how many requests were refused.
+
+        Raises:
+            SpoolFullError, LogUnavailableError: As from `append`.
+        """
+        self._append(encode_refusals(record))
 
     def _append(self, data: bytes) -> None:
         if self.waiting_bytes() + len(data) > self._spool_bytes:

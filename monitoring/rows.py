@@ -15,6 +15,7 @@ from monitoring.bulk import plain_positions, plain_values
 from monitoring.bulk_blocks import block_row
 from monitoring.exposure_records import ANSWERED, compared_positions
 from monitoring.predictions import BULK_ROWS
+from monitoring.refusal_records import KIND as REFUSED
 from monitoring.shadow_records import SHADOW, shadow_rows
 
 _BULK = re.compile(rb'\{"(?:dtype|distinct|range|base64|codes)"')
@@ -40,6 +41,8 @@ class Rows:
     """Of rows that a challenger was to score beside the champion, with the columns that
     `monitoring.shadow_records.SHADOW_COLUMNS` names: answers of both, in a record of their own without predictions.
     Protected attributes come with the champion's prediction."""
+    refused: Sequence[tuple[str, datetime, str, int]] = ()
+    """Model, hour, code and how many requests were refused so, of a record that says nothing else."""
 
     @property
     def is_bulk(self) -> bool:
@@ -72,6 +75,8 @@ def _rows(record: dict[str, Any], plain: dict[str, Any]) -> Rows:
     kind = record.get("kind")
     if kind == SHADOW:
         return Rows([], [], None, (), shadow_rows(record))
+    if kind == REFUSED:
+        return Rows([], [], refused=_refused_rows(record))
     request_id = record["request_id"]
     ids = [f"{request_id}-{position}" for position in plain["positions"]]
     if kind == "exposure":
@@ -105,6 +110,14 @@ def _exposure_rows(record: dict[str, Any], ids: Sequence[str], status: str | Non
             record["latency_us"],
         )
         for place in places
+    ]
+
+
+def _refused_rows(record: dict[str, Any]) -> list[tuple[str, datetime, str, int]]:
+    """Return rows of `REFUSAL_COUNT`."""
+    return [
+        (str(model), datetime.fromtimestamp(hour, UTC), str(code), int(requests))
+        for hour, model, code, requests in record["refused"]
     ]
 
 

@@ -9,8 +9,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bentos.companion import Companion
-from monitoring.predictions import PredictionRecord, SegmentWriter
+from monitoring.predictions import SegmentWriter
 from monitoring.units import unit_hash
+from tests.fakes.records import prediction_record
 from tests.fakes.registry import FakeRegistry
 from tests.unit.bentos.api_answers import Api, refused
 
@@ -25,20 +26,11 @@ def served(companion: Companion) -> None:
     key = companion.unit_salt.encode()
     segment.append(
         [
-            PredictionRecord(
-                request_id="r",
+            prediction_record(
+                "r",
+                ROWS,
                 served_at=(now - timedelta(minutes=10)).timestamp(),
-                model="credit",
-                model_version="1",
-                variant="champion",
-                epoch=1,
-                rollout_id=None,
-                protocol="predict",
-                latency_us=1,
-                positions=list(range(ROWS)),
                 predictions=[1 if i % 2 or i % 3 == 0 else 0 for i in range(ROWS)],
-                scores=[0.5] * ROWS,
-                features=[{} for _ in range(ROWS)],
                 protected=[{"sex": "f" if i % 2 else "m"} for i in range(ROWS)],
                 unit_hashes=[unit_hash(key, f"person-{i}") for i in range(ROWS)],
                 caller_ids=[f"c{i}" for i in range(ROWS)],

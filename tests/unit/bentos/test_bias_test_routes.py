@@ -76,7 +76,7 @@ def test_lists_are_filtered_and_paged(api: Api) -> None:
     assert api("GET", TESTS, params={"verdict": verdict}).json()["total"] == 3
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     assert api("GET", TESTS, params={"since": later}).json()["total"] == 0
-    for wrong in ({"verdict": "bad"}, {"limit": 0}, {"since": "yesterday"}, {"colour": "red"}):
+    for wrong in ({"verdict": "bad"}, {"limit": 0}, {"since": "yesterday"}, {"since": "0"}, {"colour": "red"}):
         assert refused(api("GET", TESTS, params=wrong))[:2] == (422, "invalid_request")
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from bentos.companion import Companion
 from database.engine import reading
 from monitoring.metrics import LOG_ROWS
-from monitoring.predictions import PredictionRecord, SegmentWriter
+from monitoring.predictions import SegmentWriter
 from monitoring.tables import PREDICTION
 from registry.digest import digest_folder
 from registry.versions import DIGEST_TAG
@@ -24,6 +24,7 @@ from rollout import rollouts
 from rollout.plan import Plan
 from rollout.serving_state import ServingFile, ServingState, parse_file
 from rollout.serving_store import serving_states, write_state
+from tests.fakes.records import prediction_record
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.strangers import pipeline_with_text, save
 from tests.waiting import until
@@ -57,25 +58,7 @@ def running(companion: Companion) -> Companion:
 
 def spool(companion: Companion, request_id: str, served_at: float = 1.0) -> None:
     segment = SegmentWriter(companion.home.spool, segment_bytes=1_000_000, spool_bytes=10_000_000)
-    segment.append(
-        [
-            PredictionRecord(
-                request_id=request_id,
-                served_at=served_at,
-                model="credit",
-                model_version="1",
-                variant="champion",
-                epoch=1,
-                rollout_id=None,
-                protocol="predict",
-                latency_us=1,
-                positions=[0],
-                predictions=[1],
-                scores=[0.5],
-                features=[{}],
-            )
-        ]
-    )
+    segment.append([prediction_record(request_id, served_at=served_at)])
     segment.close()
 
 

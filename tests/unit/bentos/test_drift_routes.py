@@ -16,11 +16,13 @@ import pytest
 from bentos.companion import Companion
 from monitoring.cells import category_profile, column_profile, count_scores, sparse
 from monitoring.outcomes import Outcome, keep
-from monitoring.predictions import PredictionRecord, SegmentWriter
+from monitoring.predictions import SegmentWriter
 from monitoring.profile import ReferenceProfile, ScoreProfile
+from monitoring.refusal_records import RefusedRequests
 from registry.digest import digest_folder
 from registry.versions import DIGEST_TAG
 from rollout.serving_store import follow_aliases, serving_epochs
+from tests.fakes.records import prediction_record
 from tests.fakes.registry import FakeRegistry
 from tests.unit.bentos.conftest import Credit
 
@@ -136,21 +138,7 @@ def test_outcomes_that_arrived_are_shown_beside_the_estimate(served: Companion, 
     served_at = (NOW - HOUR).timestamp()
     segment.append(
         [
-            PredictionRecord(
-                request_id=str(i),
-                served_at=served_at,
-                model="credit",
-                model_version="4",
-                variant="champion",
-                epoch=1,
-                rollout_id=None,
-                protocol="predict",
-                latency_us=1,
-                positions=[0],
-                predictions=[i % 2],
-                scores=[0.5],
-                features=[{}],
-            )
+            prediction_record(str(i), served_at=served_at, model_version="4", predictions=[i % 2], features=[])
             for i in range(300)
         ]
     )
@@ -163,6 +151,29 @@ def test_outcomes_that_arrived_are_shown_beside_the_estimate(served: Companion, 
     assert found["against_profile"]["outcome"]["shape"]["rows"] == 300
 
 
+def test_what_the_signature_refused_is_told_beside_what_was_answered(
+    served: Companion, credit: Credit, api: Api
+) -> None:
+    segment = SegmentWriter(served.home.spool, segment_bytes=1_000_000, spool_bytes=10_000_000)
+    refused = RefusedRequests(segment)
+    for model, code, hours in (
+        ("credit", "shape", 0),
+        ("credit", "wrong_type", 1),
+        ("credit", "shape", 30),
+        ("x", "shape", 0),
+    ):
+        refused.note(model, code, (NOW - hours * HOUR).timestamp())
+    refused.write(NOW.timestamp())
+    segment.close()
+    served.loops["shipper"][0]()
+    assert api("GET", "/api/v1/drift").json()["refused"] == {
+        "requests": 2,
+        "codes": {"shape": 1, "wrong_type": 1},
+    }
+    archive(served, answered(credit))
+    assert api("GET", "/api/v1/drift").json()["refused"]["requests"] == 2
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -171,6 +182,7 @@ def test_outcomes_that_arrived_are_shown_beside_the_estimate(served: Companion, 
         {"until": "0001-01-01T00:00:00Z"},
         {"until": "9999-12-31T23:59:59Z"},
         {"since": "yesterday"},
+        {"until": str(NOW.timestamp())},
         {"colour": "red"},
     ],
 )

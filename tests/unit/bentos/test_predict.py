@@ -16,9 +16,14 @@ from monitoring.metrics import LOG_ROWS
 from rollout.assignment import Cohort, cohort, hash_unit
 
 
-def spooled(home: Path) -> list[dict[str, Any]]:
+def segment_lines(home: Path) -> list[dict[str, Any]]:
     lines = [line for path in sorted((home / "spool").iterdir()) for line in path.read_bytes().splitlines()]
     return [orjson.loads(line) for line in lines]
+
+
+def spooled(home: Path) -> list[dict[str, Any]]:
+    """Return the records of predictions and exposures; what was refused is only counted."""
+    return [record for record in segment_lines(home) if record.get("kind") != "refused"]
 
 
 def test_answers_equal_scikit_learns_and_keep_their_order(service: Any, credit: Any) -> None:

@@ -13,11 +13,12 @@ from assessment.data_sets import DataSets
 from bentos.bias_test_bodies import parse
 from bentos.bias_tests import BiasTests
 from bentos.companion import Companion
-from monitoring.predictions import PredictionRecord, SegmentWriter
+from monitoring.predictions import SegmentWriter
 from monitoring.shipper import Shipper
 from monitoring.window_sink import WindowSink
 from rollout.serving_store import write_state
 from tests.fakes.databases import migrated_engine
+from tests.fakes.records import prediction_record
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,20 +45,12 @@ def test_a_window_within_buckets_is_widened_and_has_a_note(
     segment = SegmentWriter(tmp_path / "spool", segment_bytes=1_000_000, spool_bytes=10_000_000)
     segment.append(
         [
-            PredictionRecord(
-                request_id="a",
+            prediction_record(
+                "a",
+                60,
                 served_at=NOW.timestamp(),
-                model="credit",
-                model_version="1",
-                variant="champion",
-                epoch=1,
-                rollout_id=None,
-                protocol="predict",
-                latency_us=1,
-                positions=list(range(60)),
                 predictions=[i % 2 for i in range(60)],
                 scores=None,
-                features=[],
                 protected=[{"sex": "f" if i % 3 else "m"} for i in range(60)],
             )
         ]

@@ -14,6 +14,8 @@ from click.testing import Result
 from cli import context
 from cli.failures import UsageError
 from monitoring.drift_counts import DriftCounts
+from monitoring.refusals import RefusalSink
+from monitoring.rows import Rows
 from registry.digest import digest_folder
 from registry.versions import DIGEST_TAG
 from tests.fakes.registry import FakeRegistry
@@ -86,6 +88,16 @@ def test_live_traffic_is_compared_where_no_table_is_named(fairmind: Command, mod
     shown = fairmind("drift", "--model", reference, "--hours", "3").stdout
     assert "Beside what it learned from" in shown
     assert "verdict: drift (age" in shown
+    assert "refused by the signature" not in shown
+
+
+def test_requests_that_the_signature_refused_are_told(fairmind: Command, reference: str) -> None:
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    rows = Rows([], [], refused=[("credit", hour, "shape", 1), ("credit", hour, "wrong_type", 1_200)])
+    with context.open_context().log.begin() as connection:
+        RefusalSink().shipped(connection, [rows])
+    shown = fairmind("drift", "--model", reference).stdout
+    assert "refused by the signature: 1,201 requests (shape 1, wrong_type 1,200)" in " ".join(shown.split())
 
 
 def test_what_cannot_be_compared_is_said_with_the_remedy(

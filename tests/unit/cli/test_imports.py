@@ -13,13 +13,14 @@ from sqlalchemy import select
 
 from cli.context import Context
 from database.engine import reading
-from monitoring.predictions import PredictionRecord, SegmentWriter
+from monitoring.predictions import SegmentWriter
 from monitoring.shipper import Shipper
 from monitoring.tables import OUTCOME
 from monitoring.units import unit_hash
 from monitoring.window_sink import WindowSink
 from monitoring.windows import WindowCounts, window_counts
 from rollout.serving_store import deployment_salt
+from tests.fakes.records import prediction_record
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -30,20 +31,11 @@ def served(deployment: Context) -> Context:
     segment = SegmentWriter(deployment.home.spool, segment_bytes=1_000_000, spool_bytes=10_000_000)
     segment.append(
         [
-            PredictionRecord(
-                request_id="r",
+            prediction_record(
+                "r",
+                3,
                 served_at=NOW.timestamp(),
-                model="credit",
-                model_version="1",
-                variant="champion",
-                epoch=1,
-                rollout_id=None,
-                protocol="predict",
-                latency_us=1,
-                positions=[0, 1, 2],
                 predictions=[1, 0, 1],
-                scores=[0.5] * 3,
-                features=[{}, {}, {}],
                 unit_hashes=[unit_hash(key, "007"), None, None],
                 caller_ids=["01", "02", "3"],
             )

@@ -14,7 +14,14 @@ def test_the_target_is_met_or_missed_by_the_report_alone() -> None:
 
 
 def test_without_the_peer_our_own_target_remains() -> None:
-    section = section_of(OURS, [])
+    section = section_of(OURS)
     assert [finding.met for finding in section.findings] == [True]
     assert len(section.rows) == 2
-    assert section_of(OURS, [40.0]).rows[1][-1] == "40 ×"
+
+
+def test_the_peer_is_compared_with_ours_of_as_many_rows() -> None:
+    fewer = {"seconds": {"profile": [0.6], "report": [0.1, 0.2, 0.3]}, "drifted": ["a"], "psi": {}}
+    section = section_of(OURS, (fewer, [40.0]))
+    assert [row[1] for row in section.rows] == ["1,000,000", "1,000,000", "100,000", "100,000"]
+    assert [row[-1] for row in section.rows] == ["", "", "200 ×", ""]
+    assert "seven minutes" in section.notes[-1]

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from sqlalchemy import Engine, event
 
 from monitoring.outcomes import Outcome, Receipt, keep
-from monitoring.predictions import PredictionRecord, SegmentWriter
+from monitoring.predictions import SegmentWriter
 from monitoring.shipper import Shipper
 from monitoring.window_sink import WindowSink
+from tests.fakes.records import prediction_record
 from tests.fakes.window_rows import LoggedPrediction, window_rows
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,29 +26,21 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def served(tmp_path: Path, engine: Engine) -> Engine:
     segment = SegmentWriter(tmp_path / "spool", segment_bytes=1_000_000, spool_bytes=10_000_000)
     common: dict[str, Any] = {
+        "rows": 2,
         "served_at": NOW.timestamp(),
-        "model": "credit",
-        "epoch": 1,
-        "rollout_id": None,
-        "protocol": "predict",
-        "latency_us": 1,
         "scores": [0.9, 0.1],
-        "features": [{}, {}],
-        "positions": [0, 1],
         "predictions": [1, 0],
     }
     segment.append(
         [
-            PredictionRecord(
-                request_id="a",
-                model_version="1",
-                variant="champion",
+            prediction_record(
+                "a",
                 protected=[{"sex": "f"}, {"sex": None}],
                 caller_ids=["mine", None],
                 **common,
             ),
-            PredictionRecord(request_id="b", model_version="2", variant="challenger", **common),
-            PredictionRecord(request_id="c", model_version="2", variant=None, **common),
+            prediction_record("b", model_version="2", variant="challenger", **common),
+            prediction_record("c", model_version="2", variant=None, **common),
         ]
     )
     Shipper(tmp_path / "spool", engine, [WindowSink()]).ship()
@@ -147,25 +140,7 @@ def test_the_callers_own_id_names_a_prediction(served: Engine) -> None:
 def test_an_outcome_may_come_before_its_prediction_is_in_the_database(tmp_path: Path, engine: Engine) -> None:
     assert keep(engine, [Outcome(prediction_id="late-0", outcome=True)], NOW).unmatched == 1
     segment = SegmentWriter(tmp_path / "spool", segment_bytes=1_000_000, spool_bytes=10_000_000)
-    segment.append(
-        [
-            PredictionRecord(
-                request_id="late",
-                served_at=NOW.timestamp(),
-                model="credit",
-                model_version="1",
-                variant="champion",
-                epoch=1,
-                rollout_id=None,
-                protocol="predict",
-                latency_us=1,
-                positions=[0],
-                predictions=[1],
-                scores=None,
-                features=[{}],
-            )
-        ]
-    )
+    segment.append([prediction_record("late", served_at=NOW.timestamp(), scores=None)])
     Shipper(tmp_path / "spool", engine, [WindowSink()]).ship()
     assert rows(engine)["late-0"].outcome is True
 
@@ -199,6 +174,7 @@ def test_a_model_beside_a_prediction_id_says_nothing_more(served: Engine) -> Non
         {"model": "m", "outcome": 1},
         {"prediction_id": "a-0", "outcome": [1]},
         {"prediction_id": "a-0", "outcome": 1, "observed_at": "2026-01-01T00:00:00"},
+        {"prediction_id": "a-0", "outcome": 1, "observed_at": 1_700_000_000},
         {"prediction_id": "a-0", "outcome": 1, "colour": "red"},
         {"prediction_id": "a-0", "outcome": "\ud800"},
         {"prediction_id": "a-\ud800", "outcome": 1},

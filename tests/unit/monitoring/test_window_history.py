@@ -14,12 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from monitoring.attributes import AttributeRecord, keep_attributes
 from monitoring.outcomes import Outcome, keep
-from monitoring.predictions import PredictionRecord, SegmentWriter
+from monitoring.predictions import SegmentWriter
 from monitoring.shipper import Shipper
 from monitoring.window_sink import WindowSink
 from monitoring.window_upkeep import merge_old, prepare, recount
 from monitoring.windows import window_counts
 from tests.fakes.databases import migrated_engine
+from tests.fakes.records import prediction_record
 from tests.fakes.window_rows import kinds, stored_cells, window_rows
 from tests.unit.monitoring.test_windows import as_kinds
 
@@ -66,20 +67,13 @@ class Histories(RuleBasedStateMachine):
             segment = SegmentWriter(self.spool, segment_bytes=1_000_000, spool_bytes=10_000_000)
             segment.append(
                 [
-                    PredictionRecord(
-                        request_id=request_id,
+                    prediction_record(
+                        request_id,
+                        len(rows),
                         served_at=NOW.timestamp() + seconds,
-                        model="credit",
-                        model_version="1",
                         variant=variant,
-                        epoch=1,
-                        rollout_id=None,
-                        protocol="predict",
-                        latency_us=1,
-                        positions=list(range(len(rows))),
                         predictions=labels,
                         scores=[0.5] * len(rows) if scores else None,
-                        features=[{} for _ in rows],
                         unit_hashes=units,
                         caller_ids=callers,
                         protected=protected,

@@ -1,4 +1,4 @@
-"""Evidently's report of drift by PSI: `python drift.py FOLDER ROUNDS` prints a JSON object of seconds."""
+"""Evidently's report of drift by PSI: `python drift.py FOLDER ROUNDS` prints a JSON object of CPU seconds."""
 
 import json
 import sys
@@ -17,8 +17,8 @@ reference = pd.read_parquet(folder / "reference.parquet")
 current = pd.read_parquet(folder / "current.parquet")
 seconds = []
 for _ in range(rounds):
-    started = time.perf_counter()
+    started = time.process_time()
     found = Report([DataDriftPreset(method="psi")]).run(current, reference)
     found.dict()
-    seconds.append(time.perf_counter() - started)
+    seconds.append(time.process_time() - started)
 json.dump({"seconds": seconds}, sys.stdout)
