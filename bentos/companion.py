@@ -33,6 +33,7 @@ from monitoring.exposition import StateMetrics
 from monitoring.metrics import ServingMetrics
 from monitoring.predictions import SEGMENT_SUFFIX
 from monitoring.shipper import Shipper
+from monitoring.sinks import Sink
 from monitoring.window_sink import WindowSink
 from monitoring.window_upkeep import merge_old, prepare
 from registry.errors import RegistryError
@@ -40,7 +41,9 @@ from registry.incoming import sweep
 from registry.model_cache import ModelCache
 from registry.registry import Registry
 from registry.wanted import WantedModels, parse_wanted
+from rollout.evidence_sink import EvidenceSink
 from rollout.gauges import set_rollout_gauges
+from rollout.known_plans import KnownPlans
 from rollout.serving_state import ServingFile, write_file
 from rollout.serving_store import deployment_salt, serving_states
 from runners.compiled import CompiledCache
@@ -79,8 +82,9 @@ class Companion:
         self.unit_salt = deployment_salt(self.control)
         self.problems: dict[str, str] = {}
         self.drift_counts = DriftCounts(RegisteredProfiles(self.cache))
-        self._shipper = Shipper(self.home.spool, self.log, [WindowSink()], archives=True, shipped=self.home.shipped)
-        self._upkeep = LogUpkeep(settings, self.home, self.log, [self.drift_counts])
+        sinks: list[Sink] = [WindowSink(), EvidenceSink(self.log, KnownPlans(self.control).find)]
+        self._shipper = Shipper(self.home.spool, self.log, sinks, archives=True, shipped=self.home.shipped)
+        self._upkeep = LogUpkeep(settings, self.home, self.log, [self.drift_counts], control=self.control)
         self.loops: dict[str, tuple[Callable[[], None], float]] = {
             "serving-state": (self._write_state, _STATE_SECONDS),
             "registry": (self._follow_registry, settings.registry.poll_seconds),

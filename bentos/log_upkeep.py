@@ -16,6 +16,7 @@ from monitoring.archive import Archive
 from monitoring.feature_upkeep import FeatureUpkeep
 from monitoring.retention import Retention, RetentionPolicy
 from monitoring.sinks import ArchiveSink
+from rollout.unit_retention import forget_units
 
 _ARCHIVE_SECONDS: Final = 1.0
 _UPKEEP_SECONDS: Final = 60.0
@@ -25,10 +26,22 @@ _PAUSES: Final = 10
 
 
 class LogUpkeep:
-    """The Companion's loops over the log beside the shipper, each in a thread of its own."""
+    """The Companion's loops over the log beside the shipper, each in a thread of its own.
 
-    def __init__(self, settings: Settings, home: Home, log: Engine, sinks: Sequence[ArchiveSink] = ()) -> None:
-        policy = RetentionPolicy.of(settings.monitoring)
+    `control` says which rollouts ended so long ago that their units are deleted too; without it none are.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        home: Home,
+        log: Engine,
+        sinks: Sequence[ArchiveSink] = (),
+        *,
+        control: Engine | None = None,
+    ) -> None:
+        self._log, self._control = log, control
+        self._policy = policy = RetentionPolicy.of(settings.monitoring)
         self._store = store = open_features(settings, home)
         self._archive = Archive(home.spool, log, store, sinks)
         self._files = FeatureUpkeep(log, store, policy)
@@ -60,7 +73,14 @@ class LogUpkeep:
         if time.monotonic() < self._retained_until:
             return
         for _ in range(_PAUSES):
-            if not self._retention.step(datetime.now(UTC)):
+            now = datetime.now(UTC)
+            if not self._retention.step(now) + self._forget_units(now):
                 self._retained_until = time.monotonic() + _UPKEEP_SECONDS
                 return
             time.sleep(_PAUSE_SECONDS)  # whoever ships may come in between
+
+    def _forget_units(self, now: datetime) -> int:
+        """Delete units of rollouts that ended before what is logged of predictions begins."""
+        if self._control is None or self._policy.predictions is None:
+            return 0
+        return forget_units(self._log, self._control, now - self._policy.predictions)

@@ -168,25 +168,33 @@ def unit_attributes(connection: Connection, units: Collection[str]) -> dict[str,
     return found
 
 
-def outcomes_of(connection: Connection, rows: Mapping[str, CountedRow]) -> dict[str, Any]:
-    """Return the outcomes of rows that were received last, under whichever of their names."""
+def outcomes_of(
+    connection: Connection, rows: Mapping[str, CountedRow], until: Mapping[str, datetime] | None = None
+) -> dict[str, Any]:
+    """Return the outcomes of rows that were received last, under whichever of their names.
+
+    `until` is when the last one of a row that counts was received; None: whenever it was.
+    """
     columns = OUTCOME.c
     latest: dict[str, tuple[int, Any]] = {}
-    wanted = select(columns.prediction_id, columns.id, columns.outcome)
-    for id_, number, outcome in in_chunks(connection, wanted, columns.prediction_id, rows):
-        if latest.get(id_, (-1,))[0] < number:
+
+    def take(id_: str, number: int, outcome: Any, received_at: datetime) -> None:
+        if latest.get(id_, (-1,))[0] < number and (until is None or received_at <= until[id_]):
             latest[id_] = number, outcome
+
+    wanted = select(columns.prediction_id, columns.id, columns.outcome, columns.received_at)
+    for id_, *told in in_chunks(connection, wanted, columns.prediction_id, rows):
+        take(id_, *told)
     named: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for id_, row in rows.items():
         if row.caller_id is not None:
             named[row.model][row.caller_id].append(id_)
-    wanted = select(columns.caller_id, columns.id, columns.outcome)
+    wanted = select(columns.caller_id, columns.id, columns.outcome, columns.received_at)
     for model, ids in named.items():
         of_model = wanted.where(columns.model == model)
-        for caller_id, number, outcome in in_chunks(connection, of_model, columns.caller_id, ids):
+        for caller_id, *told in in_chunks(connection, of_model, columns.caller_id, ids):
             for id_ in ids[caller_id]:
-                if latest.get(id_, (-1,))[0] < number:
-                    latest[id_] = number, outcome
+                take(id_, *told)
     return {id_: outcome for id_, (_, outcome) in latest.items()}
 
 

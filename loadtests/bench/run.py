@@ -51,6 +51,7 @@ SCENARIOS: Final = (
     "scrape",
     "prediction_log",
     "windows",
+    "rollout_evaluation",
     "drift",
 )
 QUICK: Final = Effort(repeats=2, seconds=1.0, long_seconds=3.0)

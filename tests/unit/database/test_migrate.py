@@ -22,10 +22,12 @@ from database.engine import Tree, server_engine, sqlite_engine
 from database.errors import DatabaseUnavailableError, SchemaVersionError
 from database.migrate import upgrade, version_table
 from monitoring.drift_tables import DRIFT_COUNT
+from rollout.evidence_tables import METADATA as LOG
 from rollout.tables import METADATA as CONTROL
 from tests.fakes.databases import BOTH_ENGINES
 
-LOG = DRIFT_COUNT.metadata
+assert DRIFT_COUNT.metadata is LOG  # whoever declares tables of the log is imported here
+
 NewEngine = Callable[[Tree], Engine]
 
 

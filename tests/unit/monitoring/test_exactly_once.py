@@ -36,12 +36,12 @@ class Killed(BaseException):
     """What nobody catches."""
 
 
-def killed_at(line: int, work: Callable[[], object]) -> bool:
+def killed_at(line: int, work: Callable[[], object], watched: tuple[str, ...] = WATCHED) -> bool:
     """Do work that ends at the n-th line that it runs in the modules watched; return whether it was ended."""
     lines = itertools.count()
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
-        if not frame.f_code.co_filename.endswith(WATCHED):
+        if not frame.f_code.co_filename.endswith(watched):
             return None
         if event == "line" and next(lines) == line:
             raise Killed
