@@ -41,9 +41,11 @@ from registry.incoming import sweep
 from registry.model_cache import ModelCache
 from registry.registry import Registry
 from registry.wanted import WantedModels, parse_wanted
+from rollout.controller import Controller
 from rollout.evidence_sink import EvidenceSink
 from rollout.gauges import set_rollout_gauges
 from rollout.known_plans import KnownPlans
+from rollout.lease import process_name
 from rollout.serving_state import ServingFile, write_file
 from rollout.serving_store import deployment_salt, serving_states
 from runners.compiled import CompiledCache
@@ -55,6 +57,7 @@ _LOCK_SECONDS = 1.0
 _REST_SECONDS = 10.0
 _REST_STEP_SECONDS = 0.05
 _WINDOW_SECONDS = 30.0
+_CONTROLLER_SECONDS = 1.0
 
 
 class Companion:
@@ -95,6 +98,12 @@ class Companion:
             **self._upkeep.loops,
         }
         """What is done over and over, each by a thread of its own, and the seconds between; `start` begins them."""
+        self.controller = Controller(
+            self.control, self.log, self.registry, holder=process_name(), is_ready=self._has_all_versions
+        )
+        if settings.serving.rollout_controller:
+            self.loops["rollouts"] = (self._decide, _CONTROLLER_SECONDS)
+            self.loops["rollout-outbox"] = (self._deliver, _CONTROLLER_SECONDS)
         self.gauges: list[Callable[[StateMetrics], None]] = [self._set_gauges, self._set_rollout_gauges]
         """What sets the gauges of a scrape, each those it knows of."""
         self.tracker = open_tracking(settings, self.home, metrics, self._note_run)
@@ -122,6 +131,7 @@ class Companion:
         self.tracker.stop()
         if self._lock is not None:
             self._ship_rest()
+            self._let_others_decide()
             try:
                 self._upkeep.archive()
             except Exception as error:  # a disk or a store that is away must not keep it from stopping
@@ -141,7 +151,8 @@ class Companion:
 
     def _set_gauges(self, state: StateMetrics) -> None:
         for model, serving in serving_states(self.control).items():
-            weight = serving.weight_bp / 10_000
+            held_back = serving.holdback_bp
+            weight = (serving.weight_bp if held_back is None else 10_000 - held_back) / 10_000
             state.weight.labels(model, "champion").set(1 - weight)
             state.info.labels(model, "champion", serving.champion.version).set(1)
             if serving.challenger is not None:
@@ -229,6 +240,22 @@ class Companion:
             self._written = content
         else:
             os.utime(self.home.serving_state)  # the heartbeat: workers trust a split only while it is renewed
+
+    def _has_all_versions(self, model: str) -> bool:
+        state = serving_states(self.control).get(model)
+        return state is not None and not self.folders.missing([state])
+
+    def _decide(self) -> None:
+        self.controller.tick(datetime.now(UTC))
+
+    def _deliver(self) -> None:
+        self.controller.deliver(datetime.now(UTC))
+
+    def _let_others_decide(self) -> None:
+        try:
+            self.controller.stop(datetime.now(UTC))
+        except Exception as error:  # then they wait until the lease is over
+            self._report("rollouts", f"{type(error).__name__} at the end; another replica goes on in seconds")
 
     def _note_run(self, delivered: Delivered) -> None:
         run = {"run_id": delivered.run_id, "run_url": delivered.url}

@@ -184,6 +184,8 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     rollout.RolloutConflictError: (409, "rollout_conflict"),
     rollout.InvalidPlanError: (422, "invalid_plan"),
     rollout.OverrideRefusedError: (403, "override_refused"),
+    rollout.NoUnitsError: (422, "no_units"),
+    rollout.RolloutGateError: (409, "rollout_gate_refused"),
     runners.RunnerCrashedError: (500, "model_crashed"),
     runners.RunnerStartError: (503, "model_not_started"),
     runners.RunnerEnvironmentError: (503, "model_not_loaded"),
@@ -236,6 +238,7 @@ OFFLINE: Final = frozenset(
         monitoring.FeatureStoreError,
         monitoring.NoProfileError,
         monitoring.ProfileDamagedError,
+        rollout.LeaseLostError,
         tracking.OutboxFullError,
         tracking.RecordRefusedError,
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Engine
 
@@ -13,10 +14,31 @@ from registry.reference import CHALLENGER, CHAMPION, Reference
 from registry.registry import Registry
 from registry.wanted import WantedModels
 from rollout import rollouts
-from rollout.errors import RolloutConflictError
+from rollout.approvals import promote_guarded
+from rollout.errors import NoUnitsError, RolloutConflictError
+from rollout.outbox import deliver
 from rollout.plan import Plan
 from rollout.rollouts import Rollout
 from rollout.serving_store import follow_aliases, serving_epochs
+from rollout.unit_share import UnitShare, unit_share
+
+_TRAFFIC: Final = timedelta(days=1)
+
+
+def recent_units(log: Engine, model: str, now: datetime) -> UnitShare:
+    """Return how much of a model's traffic of the last day carries a unit."""
+    return unit_share(log, model, now - _TRAFFIC, now)
+
+
+def check_plan(plan: Plan, traffic: UnitShare) -> None:
+    """Refuse a plan that this traffic can show nothing for.
+
+    Raises:
+        NoUnitsError: It assigns by units, and no row carries one.
+    """
+    needs_units = not plan.is_manual and plan.unit == "unit"
+    if needs_units and traffic.rows and not traffic.with_unit:
+        raise NoUnitsError(plan.model, traffic.rows)
 
 
 def start_rollout(
@@ -28,14 +50,20 @@ def start_rollout(
     override: str | None,
     actor: str,
     now: datetime,
+    traffic: UnitShare | None = None,
 ) -> Rollout:
     """Start a rollout, as `rollout.rollouts.start` does, of a model whose champion is what `wanted` says serves.
 
+    With `traffic`, its recent traffic, the plan is checked against that.
+
     Raises:
+        InvalidPlanError: The traffic can show nothing for the plan.
         RolloutConflictError: The model is pinned to something else, to which its promotion would give way; or what
             `start` says.
         GateRefusedError, ModelNotFoundError: As for `start`.
     """
+    if traffic is not None:
+        check_plan(plan, traffic)
     pin = wanted.pin(plan.model)
     if pin is not None:
         raise RolloutConflictError(
@@ -52,6 +80,7 @@ def promote_rollout(
 
     Raises:
         GateRefusedError: A gate refuses and there is no override; nothing changed.
+        RolloutGateError: A guardrail has not passed and there is no override; nothing changed.
         RolloutConflictError: The rollout is over.
     """
     rollout = rollouts.find(control, rollout_id)
@@ -59,6 +88,10 @@ def promote_rollout(
         raise RolloutConflictError(f"rollout '{rollout_id}' is over: {rollout.state}")
     reference = Reference(rollout.model, version=rollout.challenger_version)
     admit(registry, registry.find(reference), override=override, actor=actor, now=now)
+    if rollout.is_guarded:
+        promoted = promote_guarded(control, rollout_id, override=override, actor=actor, now=now)
+        deliver(control, registry, now)  # what fails is tried again by the controller
+        return promoted
     rollouts.begin_promotion(control, rollout_id, actor=actor, now=now)
     try:
         _promote(registry, reference, alias=CHAMPION, override=override, actor=actor, now=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,8 +13,11 @@ from bentos import promotions
 from bentos.companion import Companion
 from bentos.forwarding import PRINCIPAL_HEADER
 from rollout import rollouts
+from rollout.approvals import approve as approve_rollout
+from rollout.evaluations import evaluations
 from rollout.history import history
 from rollout.plan import Plan
+from rollout.rollout_views import told
 
 _NOBODY_SPECIAL = "api"
 
@@ -43,7 +47,7 @@ class Reason(BaseModel):
 
 
 class PromotionRequest(BaseModel):
-    """Why a rollout is promoted though a gate refuses; left out, gates decide."""
+    """Why a rollout is promoted though a gate refuses, or its guardrails have not passed; left out, they decide."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,22 +70,46 @@ def rollout_routes(companion: Companion) -> APIRouter:
         actor: Actor,
         override: Annotated[str | None, Query(min_length=1, max_length=1000)] = None,
     ) -> dict[str, Any]:
-        """Start a rollout by a plan; `override` is the reason to start it though a gate refuses the challenger."""
-        return promotions.start_rollout(
+        """Start a rollout by a plan; `override` is the reason to start it though a gate refuses the challenger.
+
+        Of one with guardrails it is told how many of the last day's rows carried a unit.
+        """
+        parsed, now = Plan.parse(plan), datetime.now(UTC)
+        traffic = None if parsed.is_manual else promotions.recent_units(companion.log, parsed.model, now)
+        started = promotions.start_rollout(
             control,
             companion.registry,
-            Plan.parse(plan),
+            parsed,
             companion.wanted,
             override=override,
             actor=actor,
-            now=datetime.now(UTC),
+            now=now,
+            traffic=traffic,
         ).to_dict()
+        return started if traffic is None else started | {"traffic": asdict(traffic)}
 
     @router.get("/{rollout_id}")
     def show_rollout(rollout_id: str) -> dict[str, Any]:
-        """Return one rollout, with what was done to it and by whom."""
-        found = rollouts.find(control, rollout_id).to_dict()
-        return found | {"history": [event.to_dict() for event in history(control, rollout_id)]}
+        """Return one rollout, with its plan, what was done to it and by whom, and what was found of it last."""
+        return told(control, rollout_id)
+
+    @router.get("/{rollout_id}/decisions")
+    def list_decisions(rollout_id: str) -> dict[str, Any]:
+        """Return what was done to a rollout, oldest first, each with the hash that chains it to the one before."""
+        rollouts.find(control, rollout_id)
+        return {"decisions": [event.to_dict() for event in history(control, rollout_id)]}
+
+    @router.get("/{rollout_id}/evaluations")
+    def list_evaluations(rollout_id: str, limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> dict[str, Any]:
+        """Return the newest evaluations of a rollout, oldest first, with all they were made from."""
+        rollouts.find(control, rollout_id)
+        return {"evaluations": [one.to_dict() for one in evaluations(control, rollout_id, limit=limit)]}
+
+    @router.post("/{rollout_id}/approve")
+    def approve(rollout_id: str, actor: Actor, why: Reason | None = None) -> dict[str, Any]:
+        """Approve the step that a rollout awaits; where its guardrails have not shown enough, with a reason."""
+        reason, now = why.reason if why else None, datetime.now(UTC)
+        return approve_rollout(control, rollout_id, reason=reason, actor=actor, now=now).to_dict()
 
     @router.post("/{rollout_id}/weight")
     def set_weight(rollout_id: str, change: WeightChange, actor: Actor) -> dict[str, Any]:
@@ -96,9 +124,10 @@ def rollout_routes(companion: Companion) -> APIRouter:
         return rollouts.pause(control, rollout_id, reason=reason, actor=actor, now=now).to_dict()
 
     @router.post("/{rollout_id}/resume")
-    def resume(rollout_id: str, actor: Actor) -> dict[str, Any]:
-        """Let a paused rollout go on."""
-        return rollouts.resume(control, rollout_id, actor=actor, now=datetime.now(UTC)).to_dict()
+    def resume(rollout_id: str, actor: Actor, why: Reason | None = None) -> dict[str, Any]:
+        """Let a paused rollout go on, in spite of what it was held for."""
+        reason, now = why.reason if why else None, datetime.now(UTC)
+        return rollouts.resume(control, rollout_id, reason=reason, actor=actor, now=now).to_dict()
 
     @router.post("/{rollout_id}/abort")
     def abort(rollout_id: str, actor: Actor, why: Reason | None = None) -> dict[str, Any]:

@@ -91,6 +91,10 @@ class ServingSettings(BaseSettings):
     """Serve beyond loopback without API keys, as on it: everybody who reaches the port may predict and change
     rollouts."""
 
+    rollout_controller: bool = True
+    """Let the Companion decide about rollouts with guardrails; of all replicas' one does. Off where
+    `fairmind rollout controller` runs instead."""
+
     models: str = ""
     """Models to serve, comma-separated: `name` (its champion, or its newest version where it has none),
     `name@alias` or `name/version`. Empty: every model that has a champion."""

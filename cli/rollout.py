@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from rollout.rollouts import Rollout
 
 app = typer.Typer(help="Split traffic between the champion and a challenger.", no_args_is_help=True)
+
+_SECONDS = 1.0
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Id = Annotated[str, typer.Argument(metavar="ID")]
@@ -33,22 +38,31 @@ def start(
     override: Annotated[str | None, typer.Option(help="Why, although a gate refuses; recorded.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Start a rollout: units are assigned anew, the challenger gets the plan's share."""
-    from bentos.promotions import start_rollout
+    """Start a rollout: units are assigned anew, and the challenger gets what the plan's first step says."""
+    from bentos.promotions import recent_units, start_rollout
     from cli.context import open_context
     from rollout.plan import Plan
 
-    context = open_context()
+    context, now, loaded = open_context(), datetime.now(UTC), Plan.load(plan)
+    traffic = recent_units(context.log, loaded.model, now)
     started = start_rollout(
         context.control,
         context.registry,
-        Plan.load(plan),
+        loaded,
         context.wanted,
         override=override,
         actor=context.actor,
-        now=datetime.now(UTC),
+        now=now,
+        traffic=traffic,
     )
+    if as_json:
+        emit_json(started.to_dict() | ({} if loaded.is_manual else {"traffic": asdict(traffic)}))
+        return
     _show([started], as_json)
+    share = "nothing was asked of it" if traffic.share is None else f"{traffic.share:.1%} of {traffic.rows:,} rows"
+    results.print(f"Traffic of the last day that carries a unit: {share}.")
+    if started.state == "pending":
+        results.print("It begins when its challenger is loaded and the service, or a controller, takes it up.")
 
 
 @app.command("list")
@@ -70,15 +84,20 @@ def list_rollouts(as_json: Json = False) -> None:
 def status(rollout_id: Id, as_json: Json = False) -> None:
     """Show one rollout, with what was done to it, when and by whom."""
     from cli.context import open_context
+    from cli.rollout_tables import evaluation_table
     from rollout.history import history
+    from rollout.rollout_views import told
     from rollout.rollouts import find
 
     control = open_context().control
-    found, events = find(control, rollout_id), history(control, rollout_id)
+    shown_as_json = told(control, rollout_id)
     if as_json:
-        emit_json(found.to_dict() | {"history": [event.to_dict() for event in events]})
+        emit_json(shown_as_json)
         return
-    _show([found], as_json=False)
+    _show([find(control, rollout_id)], as_json=False)
+    if shown_as_json["evaluation"] is not None:
+        results.print(evaluation_table(shown_as_json["evaluation"]))
+    events = history(control, rollout_id)
     shown = table("History", "at", "action", "by", "weight", "reason")
     for event in events:
         shown.add_row(
@@ -115,13 +134,23 @@ def pause(rollout_id: Id, reason: Why = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def resume(rollout_id: Id, as_json: Json = False) -> None:
-    """Let a paused rollout go on."""
+def resume(rollout_id: Id, reason: Why = None, as_json: Json = False) -> None:
+    """Let a paused rollout go on, in spite of what it was held for."""
     from cli.context import open_context
     from rollout.rollouts import resume as resume_rollout
 
-    context = open_context()
-    _show([resume_rollout(context.control, rollout_id, actor=context.actor, now=datetime.now(UTC))], as_json)
+    context, now = open_context(), datetime.now(UTC)
+    _show([resume_rollout(context.control, rollout_id, reason=reason, actor=context.actor, now=now)], as_json)
+
+
+@app.command()
+def approve(rollout_id: Id, reason: Why = None, as_json: Json = False) -> None:
+    """Approve the step that a rollout awaits; with a reason where its guardrails have not shown enough."""
+    from cli.context import open_context
+    from rollout.approvals import approve as approve_rollout
+
+    context, now = open_context(), datetime.now(UTC)
+    _show([approve_rollout(context.control, rollout_id, reason=reason, actor=context.actor, now=now)], as_json)
 
 
 @app.command()
@@ -137,10 +166,12 @@ def abort(rollout_id: Id, reason: Why = None, as_json: Json = False) -> None:
 @app.command()
 def promote(
     rollout_id: Id,
-    override: Annotated[str | None, typer.Option(help="Why, although a gate refuses; recorded.")] = None,
+    override: Annotated[
+        str | None, typer.Option(help="Why, although a gate refuses or a guardrail has not passed; recorded.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make the challenger the champion, if its gates allow."""
+    """Make the challenger the champion, if its gates allow and its guardrails have passed."""
     from bentos.promotions import promote_rollout
     from cli.context import open_context
 
@@ -154,6 +185,56 @@ def promote(
         now=datetime.now(UTC),
     )
     _show([finished], as_json)
+
+
+@app.command("verify-log")
+def verify_log(
+    rollout_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="All of them without.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check the log of decisions: its chain, what it rests on, and its head on record in the registry."""
+    from cli.context import open_context
+    from cli.rollout_tables import verified_table
+    from rollout.verify import verify_log as verify
+
+    context = open_context()
+    found = verify(context.control, context.registry, rollout_id)
+    if as_json:
+        emit_json({"rollouts": [one.to_dict() for one in found]})
+    elif found:
+        results.print(verified_table(found))
+    else:
+        results.print("no rollouts yet: there is nothing to check")
+    if any(one.problem for one in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def controller(
+    once: Annotated[bool, typer.Option("--once", help="Look at every rollout once, and end.")] = False,
+) -> None:
+    """Decide about rollouts with guardrails, where no service does (FAIRMIND_BENTOS_ROLLOUT_CONTROLLER=false)."""
+    from cli.context import open_context
+    from rollout.controller import Controller
+    from rollout.lease import process_name
+
+    context = open_context()
+    deciding = Controller(context.control, context.log, context.registry, holder=process_name())
+    stop = threading.Event()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, lambda *_: stop.set())
+    try:
+        acts: bool | None = None
+        while not stop.is_set():
+            acts, acted = deciding.tick(datetime.now(UTC)), acts
+            deciding.deliver(datetime.now(UTC))
+            if once:
+                break
+            if acts != acted:
+                results.print("this process decides" if acts else "another process decides; this one waits")
+            stop.wait(_SECONDS)
+    finally:
+        deciding.stop(datetime.now(UTC))
 
 
 def _show(rollouts: Sequence[Rollout], as_json: bool) -> None:

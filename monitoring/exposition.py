@@ -101,6 +101,12 @@ class StateMetrics:
             ["model"],
             registry=self.registry,
         )
+        self.rollout_verdict = Gauge(
+            "fairmind_rollout_verdict",
+            "Always 1; what was last found of a guardrail (metric) and variant of a model's active rollout.",
+            ["model", "variant", "metric", "verdict"],
+            registry=self.registry,
+        )
         self.decisions = Gauge(
             "fairmind_rollout_decisions_total",
             "Changes of a model's rollouts, by what was done.",

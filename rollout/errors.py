@@ -4,6 +4,9 @@ RolloutError
 ├── RolloutNotFoundError      no rollout has this id
 ├── RolloutConflictError      the rollout moved on, or its model already has an active one
 ├── InvalidPlanError          the plan cannot be carried out; says which key is wrong
+│   └── NoUnitsError          the traffic carries no units, and the plan assigns by them
+├── RolloutGateError          a guardrail has not passed, or an approval is not this person's to give
+├── LeaseLostError            another controller acts; nothing was written
 └── OverrideRefusedError      a signed override is malformed, expired, or not signed for this
 """
 
@@ -28,6 +31,30 @@ class RolloutConflictError(RolloutError):
 
 class InvalidPlanError(RolloutError):
     """The plan cannot be carried out; says which key is wrong."""
+
+
+class RolloutGateError(RolloutError):
+    """A guardrail has not passed, or an approval is not this person's to give."""
+
+
+class NoUnitsError(InvalidPlanError):
+    """The traffic carries no units, and the plan assigns by them."""
+
+    def __init__(self, model: str, rows: int) -> None:
+        self.model, self.rows = model, rows
+        super().__init__(
+            f"none of the {rows:,} rows that '{model}' was asked for in the last day carried a unit, and without "
+            "one the champion answers, in no comparison: send `unit` (or the header X-Fairmind-Unit), or let the "
+            "request's own id decide with `on_missing_key: request` and `unit: request`"
+        )
+
+
+class LeaseLostError(RolloutError):
+    """Another controller acts; nothing was written."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"another process took over '{name}'")
 
 
 class OverrideRefusedError(RolloutError):

@@ -9,11 +9,12 @@ from sqlalchemy import Engine, func, select
 from database.engine import reading
 from monitoring.exposition import StateMetrics
 from rollout.history import Action
-from rollout.tables import ROLLOUT, ROLLOUT_EVENT, SERVING_STATE
+from rollout.tables import EVALUATION, ROLLOUT, ROLLOUT_EVENT, SERVING_STATE
 
 
 def set_rollout_gauges(engine: Engine, state: StateMetrics, now: datetime) -> None:
-    """Set the state of each served model's newest rollout, for how long nothing was done to it, and what was done.
+    """Set the state of each served model's newest rollout, for how long nothing was done to it, and what was done;
+    of an active one also what its last evaluation says of each guardrail.
 
     A model that had a rollout has a count for everything that can be done, 0 where it was not: a counter that
     begins at 1 has risen by nothing.
@@ -34,7 +35,21 @@ def set_rollout_gauges(engine: Engine, state: StateMetrics, now: datetime) -> No
         .join(ROLLOUT_EVENT, ROLLOUT_EVENT.c.rollout_id == ROLLOUT.c.id)
         .group_by(ROLLOUT.c.model, ROLLOUT_EVENT.c.action)
     )
+    looked = select(EVALUATION.c.rollout_id, func.max(EVALUATION.c.number).label("number"))
+    newest_look = looked.group_by(EVALUATION.c.rollout_id).subquery()
+    evaluated = (
+        select(ROLLOUT.c.model, EVALUATION.c.evaluation)
+        .join(newest_look, newest_look.c.rollout_id == ROLLOUT.c.id)
+        .join(
+            EVALUATION,
+            (EVALUATION.c.rollout_id == newest_look.c.rollout_id) & (EVALUATION.c.number == newest_look.c.number),
+        )
+        .where(ROLLOUT.c.finished_at.is_(None))
+    )
     with reading(engine) as connection:
+        for model, evaluation in connection.execute(evaluated):
+            for one in evaluation["judgements"]:
+                state.rollout_verdict.labels(model, one["arm"], one["guardrail"], one["verdict"]).set(1)
         states = {row.model: row.state for row in connection.execute(newest)}
         for model, found in states.items():
             state.rollout_state.labels(model, found).set(1)

@@ -1,34 +1,45 @@
 """Rollouts in motion: started, re-weighted, paused, aborted, promoted; each change made once or not at all.
 
-Whoever changes one is its `actor`, an API key's id or a person's name, and stands in its history.
+Whoever changes one is its `actor`, an API key's id or a person's name, and stands in its history. What happens by
+itself is in `rollout.controller`.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, select
 from sqlalchemy.exc import IntegrityError
 
 from database.engine import reading
-from registry.promotion import admit, was_overridden
-from registry.reference import CHALLENGER, CHAMPION, Reference
 from registry.registry import Registry
-from registry.versions import ModelVersion
-from rollout.errors import RolloutConflictError, RolloutNotFoundError
+from rollout.beginning import admit_all, check_champion_serves, check_cooldown, find_versions, first_row
+from rollout.decisions import Move
+from rollout.errors import InvalidPlanError, RolloutConflictError, RolloutNotFoundError
 from rollout.history import Action, begin, change
+from rollout.holds import kind_of
 from rollout.plan import Plan
 from rollout.serving_store import NO_ROLLOUT, new_salt, write_state
+from rollout.states import ENDING, PAUSABLE, TERMINAL, State
 from rollout.tables import ROLLOUT, SERVING_STATE
+from rollout.transitions import after_end, carry_out, first_state, split_of, weight_of
 from rollout.weights import weight_to_bp
+
+GOING_ON: Final = frozenset(State) - TERMINAL - ENDING
+"""States of a rollout that is neither over nor being ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One plan in motion. `version` counts its changes; `weight` is the challenger's share, 0 to 0.5."""
+    """One plan in motion. `version` counts its changes; `weight` is the challenger's share of the units.
+
+    `step` is the index of the plan's step that it is in, since `step_entered_at`; `held` is why it was paused.
+    `is_guarded` says that its plan has guardrails, by which a controller decides.
+    """
 
     id: str
     model: str
@@ -41,10 +52,16 @@ class Rollout:
     created_by: str
     created_at: datetime
     finished_at: datetime | None
+    step: int = 0
+    step_entered_at: datetime | None = None
+    held: tuple[str, ...] = ()
+    approved_by: str | None = None
+    plan_hash: str | None = None
+    is_guarded: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rollout as JSON-able values."""
-        times = {"created_at": self.created_at, "finished_at": self.finished_at}
+        times = {name: getattr(self, name) for name in ("created_at", "finished_at", "step_entered_at")}
         return asdict(self) | {name: time and time.isoformat() for name, time in times.items()}
 
 
@@ -52,7 +69,7 @@ def rollouts(engine: Engine) -> list[Rollout]:
     """Return all rollouts, newest first."""
     with reading(engine) as connection:
         rows = connection.execute(select(ROLLOUT).order_by(ROLLOUT.c.created_at.desc()))
-        return [_rollout(row) for row in rows]
+        return [as_rollout(row) for row in rows]
 
 
 def find(engine: Engine, rollout_id: str) -> Rollout:
@@ -62,111 +79,143 @@ def find(engine: Engine, rollout_id: str) -> Rollout:
         RolloutNotFoundError: There is none with this id.
     """
     with reading(engine) as connection:
-        return _rollout(_row(connection, rollout_id))
+        return as_rollout(row_of(connection, rollout_id))
 
 
 def start(
     engine: Engine, plan: Plan, registry: Registry, *, actor: str, now: datetime, override: str | None = None
 ) -> Rollout:
-    """Start a rollout: from now on the challenger gets the plan's share of the units, under a new randomisation.
+    """Start a rollout, under a new randomisation of the units.
 
-    The challenger must have passed its gates. `override` is the reason to start although it did not; one that was
-    recorded on the version before, when it was made challenger, serves too.
+    A manual split gives the challenger its share at once. One with guardrails is pending, its challenger loaded and
+    served to nobody, until the controller takes it up.
+
+    The challengers must have passed their gates. `override` is the reason to start although one did not; one that
+    was recorded on the version before, when it was made challenger, serves too.
 
     Raises:
         GateRefusedError: A gate refuses the challenger and there is no override.
         ModelNotFoundError: The champion or the challenger is not in the registry.
-        RolloutConflictError: The model has an active rollout, or the challenger is the champion, or the champion is
-            not what serves: that is pinned, or the alias has just been moved.
+        RolloutConflictError: The model has an active rollout, or one was rolled back a moment ago, or the
+            challenger is the champion, or the champion is not what serves: that is pinned, or the alias has just
+            been moved.
     """
-    champion = registry.find(Reference(plan.model, alias=CHAMPION))
-    wanted = (
-        Reference(plan.model, alias=CHALLENGER)
-        if plan.challenger is None
-        else Reference(plan.model, version=plan.challenger)
-    )
-    challenger = registry.find(wanted)
-    if challenger.version == champion.version:
-        raise RolloutConflictError(f"version {champion.version} of '{plan.model}' is the champion already")
-    if not was_overridden(challenger):
-        admit(registry, challenger, override=override, actor=actor, now=now)
+    champion, challengers = find_versions(registry, plan)
+    admit_all(registry, challengers, override=override, actor=actor, now=now)
+    state = first_state(plan)
+    row = first_row(plan, champion, challengers, state=state, actor=actor, now=now)
     rollout_id, salt = f"r-{uuid.uuid4().hex[:12]}", new_salt()
-    weight_bp = plan.steps[0].weight_bp
+    split = split_of(plan, 0, row["challengers"])
+    if state is State.PENDING:
+        others = [one | {"weight_bp": 0} for one in row["challengers"] or ()] or None
+        split |= {"weight_bp": 0, "shadow_bp": 0, "holdback_bp": None, "others": others}
+    weight_bp = 0 if state is State.PENDING else weight_of(plan, 0)
     with engine.begin() as connection:
-        _check_champion_serves(connection, champion)
+        check_champion_serves(connection, champion)
+        check_cooldown(connection, plan, now)
         try:
-            begin(
-                connection,
-                {
-                    "id": rollout_id,
-                    "model": plan.model,
-                    "state": "canary",
-                    "champion_version": champion.version,
-                    "challenger_version": challenger.version,
-                    "weight_bp": weight_bp,
-                    "salt": salt,
-                    "plan": plan.model_dump(mode="json"),
-                    "created_by": actor,
-                },
-                now=now,
-            )
+            begin(connection, row | {"id": rollout_id, "salt": salt, "weight_bp": weight_bp}, now=now)
         except IntegrityError as error:
             raise RolloutConflictError(
                 f"model '{plan.model}' has an active rollout; promote or abort it first "
                 "(`fairmind rollout list` shows it)"
             ) from error
-        _pin(connection, champion, challenger, now, weight_bp=weight_bp, salt=salt, rollout_id=rollout_id)
-        return _rollout(_row(connection, rollout_id))
+        write_state(
+            connection,
+            champion.name,
+            now,
+            champion_version=champion.version,
+            champion_digest=champion.digest,
+            challenger_version=challengers[0].version,
+            challenger_digest=challengers[0].digest,
+            salt=salt,
+            rollout_id=rollout_id,
+            **split,
+        )
+        return as_rollout(row_of(connection, rollout_id))
 
 
 def set_weight(engine: Engine, rollout_id: str, weight: float, *, actor: str, now: datetime) -> Rollout:
     """Give the challenger another share of the units; assignments change as little as possible.
 
     Raises:
-        InvalidPlanError: The weight lies outside 0 to 0.5.
-        RolloutConflictError: The rollout is paused or over.
+        InvalidPlanError: The weight lies outside 0 to 0.5, or above what the guardrails have let it have.
+        RolloutConflictError: The rollout is paused or over, or has several challengers.
     """
     weight_bp = weight_to_bp(weight)
     with engine.begin() as connection:
-        row = _active(connection, rollout_id, {"canary"})
+        row = active_row(connection, rollout_id, {State.CANARY})
+        if row.challengers:
+            raise RolloutConflictError(
+                f"rollout '{rollout_id}' has several challengers: their weights are its plan's"
+            )
+        if Plan.parse(row.plan).guardrails and weight_bp > row.weight_bp:
+            raise InvalidPlanError(
+                f"weight {weight:g} is above {row.weight_bp / 10_000:g}: the weight of a rollout with guardrails "
+                "rises by its steps; by hand it can be lowered"
+            )
         change(connection, row, Action.WEIGHT_CHANGED, actor=actor, now=now, weight_bp=weight_bp)
         write_state(connection, row.model, now, weight_bp=weight_bp)
-        return _rollout(_row(connection, rollout_id))
+        return as_rollout(row_of(connection, rollout_id))
 
 
 def pause(engine: Engine, rollout_id: str, *, reason: str | None, actor: str, now: datetime) -> Rollout:
-    """Hold the rollout: what is served stays as it is until it is resumed, aborted or promoted."""
+    """Hold the rollout: what is served stays as it is until it is resumed, aborted or promoted.
+
+    Guardrails go on being watched: what they find harmful is rolled back all the same.
+    """
     with engine.begin() as connection:
-        row = _active(connection, rollout_id, {"canary"})
-        change(connection, row, Action.PAUSED, actor=actor, now=now, state="paused", reason=reason)
-        return _rollout(_row(connection, rollout_id))
+        row = active_row(connection, rollout_id, PAUSABLE)
+        values = {"state": str(State.PAUSED), "paused_from": row.state, "held": None, "reason": reason}
+        change(connection, row, Action.PAUSED, actor=actor, now=now, **values)
+        return as_rollout(row_of(connection, rollout_id))
 
 
-def resume(engine: Engine, rollout_id: str, *, actor: str, now: datetime) -> Rollout:
-    """Let a paused rollout go on."""
+def resume(engine: Engine, rollout_id: str, *, actor: str, now: datetime, reason: str | None = None) -> Rollout:
+    """Let a paused rollout go on; in this step, in spite of what it was held for."""
     with engine.begin() as connection:
-        row = _active(connection, rollout_id, {"paused"})
-        change(connection, row, Action.RESUMED, actor=actor, now=now, state="canary", reason=None)
-        return _rollout(_row(connection, rollout_id))
+        row = active_row(connection, rollout_id, {State.PAUSED})
+        accepted = sorted({*(row.accepted or ()), *map(kind_of, row.held or ())})
+        values: dict[str, Any] = {
+            "state": row.paused_from or str(State.CANARY),
+            "paused_from": None,
+            "held": None,
+            "accepted": accepted or None,
+            "reason": None,
+        }
+        change(connection, row, Action.RESUMED, actor=actor, now=now, said=reason, **values)
+        return as_rollout(row_of(connection, rollout_id))
 
 
 def abort(engine: Engine, rollout_id: str, *, reason: str | None, actor: str, now: datetime) -> Rollout:
-    """End the rollout: every unit is served by the champion again. Always allowed while it is active."""
+    """End the rollout: every unit is served by the champion again. Always allowed while it is active.
+
+    One with guardrails is over once every worker follows; a manual split at once.
+    """
     with engine.begin() as connection:
-        row = _active(connection, rollout_id, {"canary", "paused"})
-        change(
+        row = row_of(connection, rollout_id)
+        plan = Plan.parse(row.plan)
+        if plan.guardrails:
+            row = active_row(connection, rollout_id, GOING_ON)
+            to = State.CANCELLED if row.state == State.PENDING else State.ROLLING_BACK
+            move = Move(to, row.step_index, reason or "")
+            carry_out(connection, row, plan, move, actor=actor, action=Action.ABORTED, now=now)
+            return as_rollout(row_of(connection, rollout_id))
+        row = active_row(connection, rollout_id, {State.CANARY, State.PAUSED})
+        head = change(
             connection,
             row,
             Action.ABORTED,
             actor=actor,
             now=now,
-            state="rolled_back",
+            state=str(State.ROLLED_BACK),
             reason=reason,
             weight_bp=0,
             finished_at=now,
         )
         write_state(connection, row.model, now, **NO_ROLLOUT)
-        return _rollout(_row(connection, rollout_id))
+        after_end(connection, row, head, now)
+        return as_rollout(row_of(connection, rollout_id))
 
 
 def begin_promotion(engine: Engine, rollout_id: str, *, actor: str, now: datetime) -> Rollout:
@@ -176,26 +225,26 @@ def begin_promotion(engine: Engine, rollout_id: str, *, actor: str, now: datetim
     is taken up again by deciding a second time.
     """
     with engine.begin() as connection:
-        row = _active(connection, rollout_id, {"canary", "paused", "promoting"})
+        row = active_row(connection, rollout_id, {State.CANARY, State.PAUSED, State.PROMOTING})
         if row.state != "promoting":
             change(connection, row, Action.PROMOTION_BEGUN, actor=actor, now=now, state="promoting")
-        return _rollout(_row(connection, rollout_id))
+        return as_rollout(row_of(connection, rollout_id))
 
 
 def withdraw_promotion(engine: Engine, rollout_id: str, *, reason: str, actor: str, now: datetime) -> Rollout:
     """Hold the split, with the reason: the alias could not be moved."""
     with engine.begin() as connection:
-        row = _active(connection, rollout_id, {"promoting"})
+        row = active_row(connection, rollout_id, {State.PROMOTING})
         change(connection, row, Action.PROMOTION_WITHDRAWN, actor=actor, now=now, state="paused", reason=reason)
-        return _rollout(_row(connection, rollout_id))
+        return as_rollout(row_of(connection, rollout_id))
 
 
 def finish_promotion(engine: Engine, rollout_id: str, *, actor: str, now: datetime) -> Rollout:
     """End the rollout with the challenger as the champion; the alias has been moved before."""
     with engine.begin() as connection:
-        row = _active(connection, rollout_id, {"promoting"})
+        row = active_row(connection, rollout_id, {State.PROMOTING})
         # A reason it was paused for is none it was promoted for.
-        change(
+        head = change(
             connection, row, Action.PROMOTED, actor=actor, now=now, state="promoted", reason=None, finished_at=now
         )
         state = connection.execute(select(SERVING_STATE).where(SERVING_STATE.c.model == row.model)).one()
@@ -209,7 +258,8 @@ def finish_promotion(engine: Engine, rollout_id: str, *, actor: str, now: dateti
             challenger_digest=None,
             **NO_ROLLOUT,
         )
-        return _rollout(_row(connection, rollout_id))
+        after_end(connection, row, head, now)
+        return as_rollout(row_of(connection, rollout_id))
 
 
 def active_rollout(engine: Engine, model: str) -> Rollout | None:
@@ -218,46 +268,29 @@ def active_rollout(engine: Engine, model: str) -> Rollout | None:
         row = connection.execute(
             select(ROLLOUT).where(ROLLOUT.c.model == model, ROLLOUT.c.finished_at.is_(None))
         ).first()
-        return None if row is None else _rollout(row)
+        return None if row is None else as_rollout(row)
 
 
-def _check_champion_serves(connection: Connection, champion: ModelVersion) -> None:
-    """Refuse to replace, in silence, a version that serves because a deployment names it by its number."""
-    model = champion.name
-    row = connection.execute(select(SERVING_STATE).where(SERVING_STATE.c.model == model)).first()
-    if row is None or row.rollout_id is not None or row.champion_version in {None, champion.version}:
-        return
-    raise RolloutConflictError(
-        f"'{model}' serves version {row.champion_version} and its champion is version {champion.version}, which a "
-        f"rollout would serve instead; where FAIRMIND_BENTOS_MODELS pins the version, let it name '{model}' alone, "
-        "and where the alias was moved a moment ago, repeat in a few seconds"
-    )
+def row_of(connection: Connection, rollout_id: str) -> Row[Any]:
+    """Return a rollout's row.
 
-
-def _pin(
-    connection: Connection, champion: ModelVersion, challenger: ModelVersion, now: datetime, **values: Any
-) -> None:
-    write_state(
-        connection,
-        champion.name,
-        now,
-        champion_version=champion.version,
-        champion_digest=champion.digest,
-        challenger_version=challenger.version,
-        challenger_digest=challenger.digest,
-        **values,
-    )
-
-
-def _row(connection: Connection, rollout_id: str) -> Row[Any]:
+    Raises:
+        RolloutNotFoundError: There is none with this id.
+    """
     row = connection.execute(select(ROLLOUT).where(ROLLOUT.c.id == rollout_id)).first()
     if row is None:
         raise RolloutNotFoundError(rollout_id)
     return row
 
 
-def _active(connection: Connection, rollout_id: str, states: set[str]) -> Row[Any]:
-    row = _row(connection, rollout_id)
+def active_row(connection: Connection, rollout_id: str, states: Collection[State]) -> Row[Any]:
+    """Return a rollout's row if it is in one of the states.
+
+    Raises:
+        RolloutNotFoundError: There is none with this id.
+        RolloutConflictError: It is in another state.
+    """
+    row = row_of(connection, rollout_id)
     if row.state not in states:
         raise RolloutConflictError(
             f"rollout '{rollout_id}' is {row.state}; this needs it to be {' or '.join(sorted(states))}"
@@ -265,7 +298,8 @@ def _active(connection: Connection, rollout_id: str, states: set[str]) -> Row[An
     return row
 
 
-def _rollout(row: Row[Any]) -> Rollout:
+def as_rollout(row: Row[Any]) -> Rollout:
+    """Return a row of `ROLLOUT` as a value."""
     return Rollout(
         id=row.id,
         model=row.model,
@@ -278,4 +312,10 @@ def _rollout(row: Row[Any]) -> Rollout:
         created_by=row.created_by,
         created_at=row.created_at,
         finished_at=row.finished_at,
+        step=row.step_index,
+        step_entered_at=row.step_entered_at,
+        held=tuple(row.held or ()),
+        approved_by=row.approved_by,
+        plan_hash=row.plan_hash,
+        is_guarded=bool(row.plan.get("guardrails")),
     )

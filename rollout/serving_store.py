@@ -16,8 +16,10 @@ from registry.reference import CHALLENGER, CHAMPION
 from registry.versions import ModelVersion
 from rollout.errors import RolloutConflictError
 from rollout.history import Action, change
+from rollout.holds import Hold, kind_of, told
 from rollout.serving_state import ServedVersion, ServingState, WeightedVersion
-from rollout.tables import DEPLOYMENT_SALT, ROLLOUT, SERVING_STATE
+from rollout.states import ENDING, PAUSABLE, TERMINAL, State
+from rollout.tables import DEPLOYMENT_SALT, OUTBOX, ROLLOUT, ROLLOUT_EPOCH, SERVING_STATE
 
 NO_ROLLOUT: Final[Mapping[str, Any]] = MappingProxyType(
     {
@@ -31,6 +33,10 @@ NO_ROLLOUT: Final[Mapping[str, Any]] = MappingProxyType(
 )
 """What a serving state says of its split where no rollout decides."""
 
+ALIAS_MOVED: Final = "the alias 'champion' was moved by hand; what is served did not change"
+"""Why a rollout is paused whose alias somebody moved."""
+
+_ALIAS_BACK: Final = "the alias 'champion' is back where it was"
 _FOLLOWER: Final = "companion"
 """Who pauses a rollout when nobody asked for it."""
 
@@ -61,23 +67,27 @@ def follow_aliases(
     """Bring the serving state to what the registry's aliases say; return the models that changed.
 
     A model is served when a version has the alias `champion`. Models with an active rollout are left as they are:
-    an alias moved by hand pauses the rollout and changes nothing served.
+    an alias moved by hand pauses the rollout and changes nothing served; one with guardrails goes on once the alias
+    is back.
 
     `seen` are the epochs (`serving_epochs`) from before the aliases were read. A model whose epoch moved since is
-    left to the next look: the aliases may be older than what moved it.
+    left to the next look: the aliases may be older than what moved it. So is one whose alias a promotion is about
+    to move.
     """
     champions = {version.name: version for version in aliased if CHAMPION in version.aliases}
     challengers = {version.name: version for version in aliased if CHALLENGER in version.aliases}
     changed = []
     with engine.begin() as connection:
         current = {row.model: row for row in connection.execute(select(SERVING_STATE))}
+        moving = select(OUTBOX.c.model).where(OUTBOX.c.kind == "promote", OUTBOX.c.done_at.is_(None))
+        promoted = set(connection.execute(moving).scalars())  # their aliases are about to say what is served
         for name in sorted(champions.keys() | current.keys()):
             row, champion = current.get(name), champions.get(name)
-            if (row.epoch if row is not None else None) != seen.get(name):
+            if name in promoted or (row.epoch if row is not None else None) != seen.get(name):
                 continue
             if row is not None and row.rollout_id is not None:
-                if champion is None or row.champion_version != champion.version:
-                    _pause_for_moved_alias(connection, row.rollout_id, now)
+                is_moved = champion is None or row.champion_version != champion.version
+                _follow_alias_of(connection, row.rollout_id, now, is_moved=is_moved)
                 continue
             challenger = challengers.get(name) if champion is not None else None
             if challenger is not None and champion is not None and challenger.version == champion.version:
@@ -96,17 +106,31 @@ def follow_aliases(
 
 
 def write_state(connection: Connection, model: str, now: datetime, **values: Any) -> None:
-    """Write a model's serving state as its next epoch; values not given stay as they are."""
+    """Write a model's serving state as its next epoch; values not given stay as they are.
+
+    During a rollout the epoch is noted with the rollout's step, as the rollout's row says it then.
+    """
     row = connection.execute(select(SERVING_STATE).where(SERVING_STATE.c.model == model)).first()
+    epoch = 1 if row is None else row.epoch + 1
     if row is None:
-        first = {"model": model, "epoch": 1, "weight_bp": 0, "salt": new_salt(), **values}
+        first = {"model": model, "epoch": epoch, "weight_bp": 0, "salt": new_salt(), **values}
         connection.execute(insert(SERVING_STATE), {**first, "updated_at": now})
-        return
-    connection.execute(
-        update(SERVING_STATE)
-        .where(SERVING_STATE.c.model == model)
-        .values(**values, epoch=row.epoch + 1, updated_at=now)
-    )
+    else:
+        connection.execute(
+            update(SERVING_STATE)
+            .where(SERVING_STATE.c.model == model)
+            .values(**values, epoch=epoch, updated_at=now)
+        )
+    rollout_id = values.get("rollout_id", None if row is None else row.rollout_id)
+    if rollout_id is not None:
+        _note_epoch(connection, rollout_id, epoch, now)
+
+
+def epochs_of(connection: Connection, rollout_id: str) -> dict[int, int]:
+    """Return the index of the plan's step by epoch, of all epochs in which a step of the plan was served."""
+    rows = select(ROLLOUT_EPOCH).where(ROLLOUT_EPOCH.c.rollout_id == rollout_id)
+    unserved = ENDING | TERMINAL | {State.PENDING}
+    return {row.epoch: row.step_index for row in connection.execute(rows) if row.state not in unserved}
 
 
 def new_salt() -> str:
@@ -114,13 +138,45 @@ def new_salt() -> str:
     return secrets.token_hex(8)
 
 
-def _pause_for_moved_alias(connection: Connection, rollout_id: str, now: datetime) -> None:
-    row = connection.execute(select(ROLLOUT).where(ROLLOUT.c.id == rollout_id, ROLLOUT.c.state == "canary")).first()
-    if row is None:
+def _follow_alias_of(connection: Connection, rollout_id: str, now: datetime, *, is_moved: bool) -> None:
+    """Pause a rollout whose alias was moved, and let one with guardrails go on when it is back."""
+    row = connection.execute(select(ROLLOUT).where(ROLLOUT.c.id == rollout_id)).one()
+    if is_moved:
+        if row.state in PAUSABLE and Hold.ALIAS_MOVED not in (row.accepted or ()):
+            _pause_for_moved_alias(connection, row, now)
         return
-    reason = "the alias 'champion' was moved by hand; what is served did not change"
+    others = [hold for hold in row.held or () if kind_of(hold) != Hold.ALIAS_MOVED]
+    if row.state != State.PAUSED or others == (row.held or []) or not row.plan.get("guardrails"):
+        return
+    values: dict[str, Any] = {"held": others, "reason": "; ".join(others)}
+    if not others:
+        values = {"state": row.paused_from, "paused_from": None, "held": None, "reason": None}
+    with contextlib.suppress(RolloutConflictError):
+        change(connection, row, Action.RESUMED, actor=_FOLLOWER, now=now, said=_ALIAS_BACK, **values)
+
+
+def _pause_for_moved_alias(connection: Connection, row: Row[Any], now: datetime) -> None:
+    values = {
+        "state": str(State.PAUSED),
+        "paused_from": row.state,
+        "held": [told(Hold.ALIAS_MOVED, ALIAS_MOVED)],
+        "reason": ALIAS_MOVED,
+    }
     with contextlib.suppress(RolloutConflictError):  # somebody decides at this moment: the next look sees what
-        change(connection, row, Action.PAUSED, actor=_FOLLOWER, now=now, state="paused", reason=reason)
+        change(connection, row, Action.PAUSED, actor=_FOLLOWER, now=now, **values)
+
+
+def _note_epoch(connection: Connection, rollout_id: str, epoch: int, now: datetime) -> None:
+    row = connection.execute(select(ROLLOUT).where(ROLLOUT.c.id == rollout_id)).one()
+    noted = {
+        "rollout_id": rollout_id,
+        "epoch": epoch,
+        "step_index": row.step_index,
+        "state": row.state,
+        "weight_bp": row.weight_bp,
+        "at": now,
+    }
+    connection.execute(insert(ROLLOUT_EPOCH), noted)
 
 
 def _state(row: Row[Any]) -> ServingState:

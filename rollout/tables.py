@@ -47,6 +47,17 @@ ROLLOUT = Table(
     Column("created_by", String, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
+    Column("challengers", JSON),
+    Column("plan_hash", String),
+    Column("plan_version", Integer, nullable=False, server_default="1"),
+    Column("step_index", Integer, nullable=False, server_default="0"),
+    Column("step_entered_at", UtcDateTime),
+    Column("paused_from", String),
+    Column("held", JSON),
+    Column("accepted", JSON),
+    Column("approved_by", String),
+    Column("overridden", String),
+    Column("errors", Integer, nullable=False, server_default="0"),
     Index(
         "one_active_rollout_per_model",
         "model",
@@ -55,6 +66,8 @@ ROLLOUT = Table(
         postgresql_where=text("finished_at IS NULL"),
     ),
 )
+"""Rollouts. `challengers` are the versions after the first, with their digests; `held` are the holds of a pause,
+none where a person asked for it, and `accepted` the kinds of those that a person went on in spite of."""
 
 ROLLOUT_EVENT = Table(
     "rollout_event",
@@ -67,8 +80,69 @@ ROLLOUT_EVENT = Table(
     Column("actor", String, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("reason", String),
+    Column("from_state", String),
+    Column("step_index", Integer),
+    Column("evaluation_id", String),
+    Column("previous_hash", String),
+    Column("hash", String),
 )
-"""What was done to each rollout and by whom; `number` is the rollout's version after it."""
+"""What was done to each rollout and by whom; `number` is the rollout's version after it.
+
+`hash` chains it to the event before (`rollout.history`); events of before there was a chain have none.
+"""
+
+ROLLOUT_EPOCH = Table(
+    "rollout_epoch",
+    METADATA,
+    Column("rollout_id", String, primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("step_index", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("weight_bp", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+"""Which step of a rollout each epoch of the serving state belongs to, whatever a slow worker stamps later."""
+
+EVALUATION = Table(
+    "evaluation",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("rollout_id", String, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("state", String, nullable=False),
+    Column("step_index", Integer, nullable=False),
+    Column("evaluation", JSON, nullable=False),
+    Column("inputs", JSON, nullable=False),
+    Column("code_version", String, nullable=False),
+    Index("evaluation_of_rollout", "rollout_id", "number", unique=True),
+)
+"""What each look at a rollout's evidence found, with the evidence; `id` is made of the content."""
+
+LEASE = Table(
+    "lease",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+"""Who may act in the name of all replicas; `fence` grows with every change of the holder."""
+
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("key", String, nullable=False, unique=True),
+    Column("kind", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("done_at", UtcDateTime),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("problem", String),
+)
+"""What is to be done in the registry, decided with the change it follows from; done at least once."""
 
 DEPLOYMENT_SALT = Table(
     "deployment_salt",

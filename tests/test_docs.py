@@ -175,7 +175,7 @@ def test_results_that_scripts_read_are_said_to_be_json_by_every_command_that_pri
     silent = {
         typed for typed, command in commands(get_command(app)) if "as_json" not in {p.name for p in command.params}
     }
-    assert silent == {"fairmind demo", "fairmind serve"}
+    assert silent == {"fairmind demo", "fairmind rollout controller", "fairmind serve"}
 
 
 def test_every_fairmind_command_in_the_documents_exists() -> None:

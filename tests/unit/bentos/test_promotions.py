@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
-from bentos.promotions import follow, promote_rollout, promote_version, roll_back, start_rollout
+from bentos.promotions import check_plan, follow, promote_rollout, promote_version, roll_back, start_rollout
 from registry.errors import GateRefusedError, InvalidReferenceError, ModelNotFoundError, RegistryUnavailableError
 from registry.promotion import Promotion
 from registry.reference import Reference
 from registry.wanted import WantedModels, parse_wanted
 from rollout import rollouts
-from rollout.errors import RolloutConflictError, RolloutNotFoundError
+from rollout.errors import NoUnitsError, RolloutConflictError, RolloutNotFoundError
 from rollout.plan import Plan
 from rollout.rollouts import Rollout
 from rollout.serving_state import ServingState
 from rollout.serving_store import follow_aliases, serving_epochs, serving_states
+from rollout.unit_share import UnitShare
 from tests.fakes.databases import migrated_engine
 from tests.fakes.registry import FakeRegistry
 
@@ -234,3 +236,26 @@ def test_no_rollout_takes_the_place_of_a_version_that_another_process_pinned(
         start(control, registry, "2")
     assert served(control).champion.version == "3"
     assert rollouts.rollouts(control) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "rows", "with_unit", "refused"),
+    [
+        ({}, 100, 0, True),
+        ({}, 100, 1, False),
+        ({}, 0, 0, False),
+        ({"unit": "request"}, 100, 0, False),
+        ({"guardrails": []}, 100, 0, False),
+    ],
+)
+def test_a_plan_by_units_is_refused_where_no_traffic_carries_one(
+    changes: dict[str, Any], rows: int, with_unit: int, refused: bool
+) -> None:
+    guardrails = [{"metric": "error_rate", "margin": 0.01}]
+    plan = Plan.parse({"model": "credit", "steps": [{"weight": 0.1}], "guardrails": guardrails} | changes)
+    traffic = UnitShare(rows, with_unit)
+    if not refused:
+        check_plan(plan, traffic)
+        return
+    with pytest.raises(NoUnitsError, match="on_missing_key: request"):
+        check_plan(plan, traffic)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bentos.companion import Companion
+from registry.reference import Reference
 from rollout.serving_store import follow_aliases, serving_epochs, serving_states
 from tests.fakes.registry import FakeRegistry
 from tests.unit.bentos.api_answers import PLAN, Api, refused, start
@@ -111,3 +112,47 @@ def test_a_second_rollout_is_409_and_an_unknown_one_404(api: Api) -> None:
     assert refused(api("GET", "/api/v1/rollouts/r-nope"))[:2] == (404, "rollout_not_found")
     unknown = api("POST", "/api/v1/rollouts", json=PLAN | {"model": "nope"})
     assert refused(unknown)[:2] == (404, "model_not_found")
+
+
+GUARDED = PLAN | {"steps": [{"weight": 0.2}], "guardrails": [{"metric": "error_rate", "margin": 0.01}]}
+
+
+def test_a_guarded_rollout_is_told_with_its_traffic_plan_decisions_and_evaluations(
+    api: Api, companion: Companion
+) -> None:
+    answer = api("POST", "/api/v1/rollouts", json=GUARDED)
+    rollout = answer.json()
+    assert (answer.status_code, rollout["state"], rollout["is_guarded"]) == (201, "pending", True)
+    assert rollout["traffic"] == {"rows": 0, "with_unit": 0}
+    path, now = f"/api/v1/rollouts/{rollout['id']}", datetime.now(UTC)
+    assert api("GET", path).json()["evaluation"] is None
+    companion.controller._is_ready = lambda _model: True
+    companion.controller.tick(now)
+    companion.controller.tick(now)
+    told = api("GET", path).json()
+    assert (told["state"], told["plan"]["guardrails"][0]["metric"]) == ("canary", "error_rate")
+    assert [one["verdict"] for one in told["evaluation"]["judgements"]] == ["no_data"]
+    decisions = api("GET", f"{path}/decisions").json()["decisions"]
+    assert [one["action"] for one in decisions] == ["started", "advanced"]
+    assert decisions[1]["previous_hash"] == decisions[0]["hash"]
+    (evaluation,) = api("GET", f"{path}/evaluations", params={"limit": 5}).json()["evaluations"]
+    assert (evaluation["id"], evaluation["inputs"]["cells"]) == (told["evaluation"]["id"], {"error_rate": []})
+    scraped = api("GET", "/metrics").text
+    assert 'fairmind_rollout_verdict{model="credit",variant="challenger",metric="error_rate"' in scraped
+
+
+def test_what_a_person_may_not_decide_yet_is_409_with_what_is_missing(api: Api, companion: Companion) -> None:
+    path = f"/api/v1/rollouts/{api('POST', '/api/v1/rollouts', json=GUARDED).json()['id']}"
+    assert refused(api("POST", f"{path}/approve"))[:2] == (409, "rollout_conflict")
+    companion.controller._is_ready = lambda _model: True
+    companion.controller.tick(datetime.now(UTC))
+    status, code, message = refused(api("POST", f"{path}/promote"))
+    assert (status, code) == (409, "rollout_gate_refused")
+    assert "nothing was evaluated in this step yet" in message
+    assert api("POST", f"{path}/promote", json={"override": "agreed"}).json()["state"] == "promoted"
+    assert companion.registry.find(Reference("credit", alias="champion")).version == "2"
+
+
+@pytest.mark.parametrize("what", ["decisions", "evaluations"])
+def test_of_an_unknown_rollout_nothing_is_listed(api: Api, what: str) -> None:
+    assert refused(api("GET", f"/api/v1/rollouts/r-nope/{what}"))[:2] == (404, "rollout_not_found")

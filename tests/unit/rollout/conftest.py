@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from registry.gate_record import GATES_TAG, GateKind, GateRecord, GateResult, GateVerdict
-from registry.versions import DIGEST_TAG
+from rollout.controller import Controller
 from tests.fakes.databases import BOTH_ENGINES, engine_asked_for
 from tests.fakes.registry import FakeRegistry
+from tests.unit.rollout.steering import CANARY, Steering, credit_registry
 
 
 @pytest.fixture(params=BOTH_ENGINES)
@@ -22,12 +22,22 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> FakeRegistry:
-    registry = FakeRegistry()
-    for number in ("1", "2", "3", "4"):
-        verdict = GateVerdict.FAIL if number == "4" else GateVerdict.PASS
-        gate = GateResult(kind=GateKind.QUALITY, metric="roc_auc", value=0.6, limit=0.7, verdict=verdict)
-        record = GateRecord(digest=f"sha256:{number}", results=(gate,))
-        registry.register("credit", tmp_path, {DIGEST_TAG: record.digest, GATES_TAG: record.to_json()})
-    registry.set_alias("credit", "champion", "1")
-    registry.set_alias("credit", "challenger", "2")
-    return registry
+    return credit_registry(tmp_path)
+
+
+@pytest.fixture(params=BOTH_ENGINES)
+def steering(request: pytest.FixtureRequest, tmp_path: Path, registry: FakeRegistry) -> Iterator[Steering]:
+    with (
+        engine_asked_for(request, tmp_path / "control.db", "control") as control,
+        engine_asked_for(request, tmp_path / "log.db", "log") as log,
+    ):
+        yield Steering(control, log, registry)
+
+
+@pytest.fixture
+def canary(steering: Steering) -> tuple[Steering, Controller]:
+    """A rollout whose only step has begun, and its controller."""
+    steering.start(**CANARY)
+    controller = steering.controller()
+    steering.tick(controller)
+    return steering, controller

@@ -62,6 +62,11 @@ def test_everything_done_to_a_rollout_is_there_with_who_did_it_and_when(engine: 
     assert [event.at for event in events] == [at(minutes) for minutes in (0, 1, 2, 3, 4, 6, 7)]
     assert events[-1].to_dict() == {
         "number": 7,
+        "from_state": "paused",
+        "step": 0,
+        "evaluation_id": None,
+        "previous_hash": events[-2].hash,
+        "hash": events[-1].hash,
         "action": "aborted",
         "state": "rolled_back",
         "weight": 0.0,

@@ -308,7 +308,7 @@ def test_a_rollout_is_json(engine: Engine, start: Start) -> None:
 def test_the_plan_is_kept_with_the_rollout(engine: Engine, start: Start) -> None:
     rollout = start(weight=0.2, challenger="3")
     with reading(engine) as connection:
-        kept = rollouts._row(connection, rollout.id).plan
+        kept = rollouts.row_of(connection, rollout.id).plan
     assert Plan.parse(kept) == plan(weight=0.2, challenger="3")
 
 

@@ -1,0 +1,108 @@
+"""What is to be done in the registry, decided in the transaction of what it follows from, and done afterwards.
+
+Everything in it may be done twice: whoever died before it noted that something was done does it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Row, select, update
+
+from database.engine import insert_or_ignore, reading
+from registry.errors import ModelNotFoundError, RegistryError
+from registry.promotion import OVERRIDE_TAG, promote
+from registry.reference import CHALLENGER, CHAMPION, Reference
+from registry.registry import Registry
+from rollout.lease import Held, check
+from rollout.serving_store import write_state
+from rollout.tables import OUTBOX
+
+_LONGEST_PROBLEM: Final = 500
+
+
+class Kind(StrEnum):
+    """What is to be done: move the alias `champion`, or write a tag on a version."""
+
+    PROMOTE = "promote"
+    TAG = "tag"
+
+
+def post(
+    connection: Connection, kind: Kind, *, key: str, model: str, payload: Mapping[str, Any], now: datetime
+) -> None:
+    """Ask for something to be done; what has been asked for under the same key is not asked for again."""
+    row = {
+        "key": key,
+        "kind": str(kind),
+        "model": model,
+        "payload": dict(payload),
+        "created_at": now,
+        "attempts": 0,
+    }
+    connection.execute(insert_or_ignore(connection.engine, OUTBOX), row)
+
+
+def is_waiting(connection: Connection, key: str) -> bool:
+    """Return whether what was asked for under a key is not done yet."""
+    found = select(OUTBOX.c.id).where(OUTBOX.c.key == key, OUTBOX.c.done_at.is_(None))
+    return connection.execute(found).first() is not None
+
+
+def deliver(engine: Engine, registry: Registry, now: datetime, held: Held | None = None) -> int:
+    """Do what waits, oldest first; return how much is left. What fails is noted, and tried again by the next call.
+
+    Raises:
+        LeaseLostError: Another controller has taken over from `held`.
+    """
+    with reading(engine) as connection:
+        waiting = list(connection.execute(select(OUTBOX).where(OUTBOX.c.done_at.is_(None)).order_by(OUTBOX.c.id)))
+    left = 0
+    for row in waiting:
+        problem = _attempt(registry, row, now)
+        left += problem is not None
+        with engine.begin() as connection:
+            if held is not None:
+                check(connection, held)
+            _note(connection, row, problem, now)
+    return left
+
+
+def _attempt(registry: Registry, row: Row[Any], now: datetime) -> str | None:
+    """Do it; return why it cannot be done now."""
+    try:
+        if row.kind == Kind.TAG:
+            registry.set_tag(row.model, row.payload["version"], row.payload["key"], row.payload["value"])
+        else:
+            _promote(registry, row.model, row.payload, now)
+    except ModelNotFoundError as error:
+        # A version that somebody deleted takes no tag any more; an alias that cannot move must be seen.
+        return None if row.kind == Kind.TAG else str(error)[:_LONGEST_PROBLEM]
+    except RegistryError as error:
+        return str(error)[:_LONGEST_PROBLEM]
+    return None
+
+
+def _promote(registry: Registry, model: str, payload: Mapping[str, Any], now: datetime) -> None:
+    version = registry.find(Reference(model, version=payload["version"]))
+    # Its gates were asked when the rollout began; who overrode them then did so for what it leads to.
+    override = payload.get("override") or version.tags.get(f"{OVERRIDE_TAG}.reason")
+    reference = Reference(model, version=version.version)
+    promotion = promote(registry, reference, alias=CHAMPION, override=override, actor=payload["actor"], now=now)
+    if CHALLENGER in promotion.version.aliases:
+        registry.delete_alias(model, CHALLENGER)  # the champion challenges nobody
+
+
+def _note(connection: Connection, row: Row[Any], problem: str | None, now: datetime) -> None:
+    done = None if problem is not None else now
+    noted = connection.execute(
+        update(OUTBOX)
+        .where(OUTBOX.c.id == row.id, OUTBOX.c.done_at.is_(None))
+        .values(done_at=done, problem=problem, attempts=OUTBOX.c.attempts + 1)
+    )
+    if done is not None and row.kind == Kind.PROMOTE and noted.rowcount:
+        # A new epoch: whoever read the aliases before they moved must look again before they follow them.
+        write_state(connection, row.model, now)
