@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bentos.assigned import Assigned, Groups, are_one, assign_rows, take
 from bentos.errors import MalformedRequestError, TooLargeError
-from bentos.exposed import Exposed
+from bentos.exposed import Exposed, blaming
 from bentos.served import Target, Variant, find
 from bentos.worker import Worker
 from inference.errors import EmptyBatchError
@@ -125,28 +125,16 @@ class DataPlane:
         groups, cohorts = (
             assign_rows(target, request) if request.override is None else self._chosen(target, request)
         )
-        decoded = [
-            (variant, chosen, *request.decode(variant.batcher.model.signature, chosen))
-            for variant, chosen in groups
-        ]
         every = _ONLY if request.rows == 1 else range(request.rows)
         exposed = None if cohorts is None else self._expose(target, request, groups, cohorts, every)
         try:
-            if len(decoded) == 1:
-                variant, _, columns, features = decoded[0]
+            if len(groups) == 1:
+                variant, chosen = groups[0]
+                columns, features = request.decode(variant.batcher.model.signature, chosen)
                 answer = await variant.batcher.predict(columns, request.rows, deadline, request.params)
                 parts = [Part(variant, every, features, answer)]
             else:
-                answers = await asyncio.gather(
-                    *(
-                        variant.batcher.predict(columns, len(positions or ()), deadline, request.params)
-                        for variant, positions, columns, _ in decoded
-                    )
-                )
-                parts = [
-                    Part(variant, positions or (), features, answer)
-                    for (variant, positions, _, features), answer in zip(decoded, answers, strict=True)
-                ]
+                parts = await _answer_each(groups, request, deadline, exposed)
             unit_hashes = self._unit_hashes(request.units) if exposed is None else exposed.unit_hashes
             served_at, latency_us = self._log(target, request, parts, unit_hashes, cohorts)
         except BaseException as error:
@@ -251,3 +239,23 @@ class DataPlane:
         for part in parts:
             variant = part.variant.name or "pinned"
             metrics.predicted(model, variant, request.protocol, len(part.positions), seconds)
+
+
+async def _answer_each(groups: Groups, request: Request, deadline: float, exposed: Exposed | None) -> list[Part]:
+    """Return what several variants answer to their rows; what keeps one of them from it is told of that one."""
+
+    async def predict(variant: Variant, columns: EncodedColumns, rows: int) -> Predictions:
+        with blaming(exposed, variant):
+            return await variant.batcher.predict(columns, rows, deadline, request.params)
+
+    decoded = []
+    for variant, chosen in groups:
+        with blaming(exposed, variant):
+            decoded.append((variant, chosen or (), *request.decode(variant.batcher.model.signature, chosen)))
+    answers = await asyncio.gather(
+        *(predict(variant, columns, len(positions)) for variant, positions, columns, _ in decoded)
+    )
+    return [
+        Part(variant, positions, features, answer)
+        for (variant, positions, _, features), answer in zip(decoded, answers, strict=True)
+    ]

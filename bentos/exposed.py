@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +20,7 @@ from inference.errors import (
     SignatureMismatchError,
 )
 from monitoring.errors import LogUnavailableError, SpoolFullError
-from monitoring.exposure_records import ExposureRecord, compared_positions
+from monitoring.exposure_records import BESIDE, ExposureRecord, compared_positions
 from monitoring.predictions import SegmentWriter
 from rollout.assignment import Cohort
 
@@ -46,6 +46,17 @@ def status_of(error: BaseException) -> str:
     return next((said for kind, said in _STATUSES if isinstance(error, kind)), "error")
 
 
+@contextlib.contextmanager
+def blaming(exposed: Exposed | None, variant: Variant) -> Iterator[None]:
+    """Note that an error within is this variant's, of those that a request's rows went to."""
+    try:
+        yield
+    except Exception:
+        if exposed is not None:
+            exposed.blame(variant)
+        raise
+
+
 class Exposed:
     """What the log is told of one request while its model is split."""
 
@@ -59,6 +70,11 @@ class Exposed:
         self.cohorts, self.unit_hashes = cohorts, unit_hashes
         self._served, self._request = served, request
         self._records: list[ExposureRecord] = []
+        self._blamed: str | None = None
+
+    def blame(self, variant: Variant) -> None:
+        """Note whose error it is that the request gets no answer; the first one counts."""
+        self._blamed = self._blamed or variant.name
 
     def begin(self, log: SegmentWriter, groups: Iterable[tuple[Variant, Sequence[int]]]) -> None:
         """Log that variants are given the rows at some positions; nothing where none of them is compared.
@@ -91,13 +107,23 @@ class Exposed:
             log.expose(self._records)
 
     def end(self, log: SegmentWriter, error: BaseException) -> None:
-        """Log why rows that were exposed get no answer; where that cannot be logged, they stay without an end."""
+        """Log why rows that were exposed get no answer; where that cannot be logged, they stay without an end.
+
+        Rows of one request are answered together or not at all. Those of a variant that did not fail say so: the
+        other one's errors are no evidence against it.
+        """
         if not self._records:
             return
         status = status_of(error)
         now, latency_us = time.time(), int((time.perf_counter() - self._request.started) * 1e6)
         ended = [
-            replace(record, served_at=now, status=status, latency_us=latency_us, protected=None)
+            replace(
+                record,
+                served_at=now,
+                status=status if self._blamed in {None, record.variant} else BESIDE,
+                latency_us=latency_us,
+                protected=None,
+            )
             for record in self._records
         ]
         with contextlib.suppress(SpoolFullError, LogUnavailableError):

@@ -19,6 +19,9 @@ _ROWS_IN_FULL: Final = 1_000
 """Of a record with more rows, which is logged in bulk, the first row of each unit stands for all of them; of rows
 without a unit, which are assigned each by itself, those among the first so many of their request are compared."""
 
+BESIDE: Final = "beside"
+"""The status of rows that were not answered because another variant failed on other rows of their request."""
+
 ANSWERED: Final = "ok"
 """The status of an answer; any other (`error`, `timeout`, ...) says why there is none."""
 

@@ -71,7 +71,7 @@ def test_requests_without_a_split_a_unit_or_a_cohort_are_in_the_log_once(
     service.run(scenario)
 
 
-def test_rows_that_do_not_fit_the_signature_were_never_exposed(
+def test_rows_that_do_not_fit_what_they_are_given_end_as_refused(
     service: Any, credit: Any, credit_challenger: Any
 ) -> None:
     service.serve(credit, credit_challenger, weight_bp=5000)
@@ -79,7 +79,7 @@ def test_rows_that_do_not_fit_the_signature_were_never_exposed(
     async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
         bad = {"features": {"age": "old", "amount": 1.0, "job": "nurse"}, "unit": "u"}
         assert (await client.post("/predict", json={"instances": [bad]})).status_code == 422
-        assert spooled(service.home) == []
+        assert [line["status"] for line in spooled(service.home)] == [None, "refused"]
 
     service.run(scenario)
 
@@ -122,6 +122,23 @@ def test_rows_that_get_no_answer_end_with_the_reason(
         assert (last["kind"], last["status"], last["positions"]) == ("exposure", status, [0, 1])
         assert last["request_id"] == first["request_id"]
         assert last["latency_us"] > 0
+
+    service.run(scenario)
+
+
+def test_what_one_variant_cannot_answer_is_no_error_of_the_other(
+    service: Any, credit: Any, credit_challenger: Any
+) -> None:
+    service.serve(credit, credit_challenger, weight_bp=5000, rollout_id="r-1")
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        challenger = worker.models["credit"].challenger
+        assert challenger is not None
+        object.__setattr__(challenger, "batcher", Failing(challenger.batcher, RuntimeError("unforeseen")))
+        instances = [one | {"unit": unit} for one, unit in zip(credit.instances(20), UNITS[1:21], strict=True)]
+        assert (await client.post("/predict", json={"instances": instances})).status_code == 500
+        ended = {line["variant"]: line["status"] for line in spooled(service.home)[2:]}
+        assert ended == {"challenger": "error", "champion": "beside"}
 
     service.run(scenario)
 

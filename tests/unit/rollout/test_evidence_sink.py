@@ -71,6 +71,18 @@ def test_a_row_that_got_no_answer_is_an_error_and_says_nothing_else(home: Eviden
     assert home.units()[:2] == (1, 1)
 
 
+def test_a_row_that_another_variants_failure_kept_from_an_answer_leaves_its_unit_to_the_next(
+    home: EvidenceHome,
+) -> None:
+    first, later = begun("a"), begun("b")
+    home.ship(first, failed(first, "beside"))
+    assert home.units()[:2] == (1, 0)
+    assert home.cells("error_rate") == {}
+    home.ship(later, answered(later, 1))
+    assert home.units()[:2] == (1, 1)
+    assert home.cells("error_rate") == {(0, "control", "", ""): (1, 0)}
+
+
 def test_a_unit_in_two_arms_of_one_epoch_has_crossed_once(home: EvidenceHome) -> None:
     home.ship(begun("a"), begun("b", arm="challenger", epoch=2), begun("c", epoch=3), begun("d", arm="challenger"))
     assert home.evidence().crossed == 1
