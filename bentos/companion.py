@@ -16,6 +16,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import IO
 
+# Before there are threads: MLflow brings it along, and statements made beside its import fail on half of it.
+import sqlalchemy.orm  # noqa: F401
 from sqlalchemy import Engine
 
 from access.key_store import publish

@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import psutil
 import psycopg
 from sqlalchemy import Engine
 
@@ -16,7 +17,7 @@ from database.migrate import upgrade
 
 
 class Postgres:
-    """A server with databases made one after the other; may be stopped for a while."""
+    """A server with databases made one after the other; may be away for a while."""
 
     def __init__(self) -> None:
         with warnings.catch_warnings():
@@ -51,6 +52,23 @@ class Postgres:
         """End the server, and with it all connections; what was committed stays."""
         self._server.stop()
 
+    def kill(self) -> None:
+        """End the server as a crash does, all its processes at once; what was committed stays."""
+        killed = self._processes()
+        for process in killed:
+            process.kill()
+        psutil.wait_procs(killed, 30)
+
+    def freeze(self) -> None:
+        """Let the server hang: connections stay, new ones are taken by the kernel, and nobody answers."""
+        for process in self._processes():
+            process.suspend()
+
+    def thaw(self) -> None:
+        """Let the server go on where it hung."""
+        for process in self._processes():
+            process.resume()
+
     def start(self) -> None:
         """Start the server again where it was."""
         self._server.start()
@@ -59,6 +77,10 @@ class Postgres:
         """End the server for good and remove what it kept."""
         self._server.cleanup()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _processes(self) -> list[psutil.Process]:
+        postmaster = psutil.Process(self._server.get_pid())
+        return [postmaster, *postmaster.children(recursive=True)]
 
     def _do(self, *statements: str) -> None:
         with psycopg.connect(f"user=postgres dbname=postgres host={self._data}", autocommit=True) as connection:

@@ -1,13 +1,16 @@
-"""`deploy/compose.yaml`: what it names is there, what it publishes is loopback's, what it runs is pinned."""
+"""`deploy/`: what it names is there, what it publishes is loopback's, what it runs is pinned."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from bentos.settings import ServingSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
@@ -64,3 +67,25 @@ def test_the_settings_of_the_service_are_ones_that_it_has() -> None:
     described = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     names = [name for name in SERVICES["fairmind"]["environment"] if name.startswith("FAIRMIND_")]
     assert [name for name in names if f"`{name}`" not in described] == []
+
+
+def addresses(content: Any) -> Iterator[str]:
+    """Return every address that a part of Envoy's configuration names."""
+    for value in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
+        if isinstance(value, dict) and "socket_address" in value:
+            yield value["socket_address"]["address"]
+        yield from addresses(value)
+
+
+def test_the_proxy_listens_on_loopback_waits_longer_than_replicas_do_and_gives_connections_up_earlier() -> None:
+    proxy = yaml.safe_load((ROOT / "deploy" / "envoy.yaml").read_text(encoding="utf-8"))
+    assert set(addresses(proxy)) == {"127.0.0.1"}
+    settings = ServingSettings.model_fields
+    for listener in proxy["static_resources"]["listeners"]:
+        (host,) = listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
+        waits = [float(one["route"]["timeout"].rstrip("s")) for one in host["routes"] if "route" in one]
+        assert min(waits) > settings["timeout_seconds"].default
+    for cluster in proxy["static_resources"]["clusters"]:
+        (options,) = cluster["typed_extension_protocol_options"].values()
+        idle = float(options["common_http_protocol_options"]["idle_timeout"].rstrip("s"))
+        assert idle < settings["keep_alive_seconds"].default

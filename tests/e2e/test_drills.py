@@ -22,6 +22,7 @@ from sqlalchemy import Engine, select
 
 from database.engine import reading, server_engine, sqlite_engine
 from monitoring.tables import EXPOSURE, PREDICTION
+from tests.e2e.replicas import STALE_SECONDS, Watch, follow, split, workers_of
 from tests.postgres import Postgres
 from tests.waiting import until
 
@@ -277,6 +278,38 @@ def test_a_companion_that_is_killed_and_started_again_over_and_over_ships_nothin
                 companion.wait()
         all_arrive_once(deployment, asking)
         assert asking.failed == []
+
+
+def test_without_a_companion_the_champion_alone_answers_until_there_is_one_again(
+    deployment: Any, load: Any, small_features: list[dict[str, Any]]
+) -> None:
+    with deployment.serving() as served, workers_of([served]) as workers:
+        ready(served)
+        started = served.post("/api/v1/rollouts?override=a+drill", split(0.5))
+        assert started.status_code == 201, started.text
+        follow(workers, 0.5)
+        instances = [{"features": small_features[0], "unit": f"person-{number}"} for number in range(40)]
+        answers = zip(instances, workers[0].predict(instances), strict=True)
+        unit = next(instance for instance, answer in answers if answer["model_version"] == "2")
+        asking = load(served.url, small_features, clients=2, model="small")
+        with Watch(workers, unit).running() as watch, asking.running():
+            watch.until_all_answer_by("2")
+            (companion,) = until(lambda: processes(served, "FairMindCompanion"))
+            supervisor = psutil.Process(served.pid)
+            supervisor.suspend()  # nobody starts another
+            try:
+                companion.kill()
+                killed = time.monotonic()
+                watch.until_all_answer_by("1")
+                asking.wait_for(100)
+            finally:
+                back = time.monotonic()
+                supervisor.resume()
+            watch.until_all_answer_by("2", 60)
+        seconds = watch.seconds_until_only("1", killed, back)
+        assert max(seconds) <= STALE_SECONDS, f"the challenger answered for {seconds} s, by worker"
+        assert (asking.failed, watch.failed) == ([], [])
+        all_arrive_once(deployment, asking)
 
 
 def test_of_two_services_on_one_home_one_ships_and_the_other_takes_over(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from sqlalchemy import Engine
 
 from registry.reference import CHALLENGER, CHAMPION
 from rollout import rollouts
+from rollout.history import Action, history
 from rollout.plan import Plan
 from rollout.serving_state import ServedVersion, ServingState
 from rollout.serving_store import deployment_salt, follow_aliases, new_salt, serving_epochs, serving_states
@@ -129,6 +131,23 @@ def test_a_champion_moved_by_hand_during_a_rollout_pauses_it_and_changes_nothing
     assert "moved by hand" in str(paused.reason)
     follow(engine, registry)
     assert rollouts.find(engine, rollout.id) == paused
+
+
+def test_of_replicas_that_all_see_a_moved_champion_one_pauses_the_rollout(
+    engine: Engine, registry: FakeRegistry
+) -> None:
+    follow(engine, registry)
+    rollout = rollouts.start(engine, PLAN, registry, actor="ada", now=NOW)
+    registry.set_alias("credit", CHAMPION, "3")
+    with ThreadPoolExecutor(4) as pool:
+        together = threading.Barrier(4)
+
+        def look() -> list[str]:
+            together.wait(30)
+            return follow(engine, registry)
+
+        assert [future.result() for future in [pool.submit(look) for _ in range(4)]] == [[]] * 4
+    assert [event.action for event in history(engine, rollout.id)] == [Action.STARTED, Action.PAUSED]
 
 
 def test_a_challenger_moved_by_hand_during_a_rollout_changes_nothing(
