@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from rollout.assignment import MAX_WEIGHT_BP
 from rollout.durations import Duration
 from rollout.errors import InvalidPlanError
 from rollout.guardrail import Guardrail, Stage
@@ -77,6 +78,10 @@ class Plan(BaseModel):
         order = {"shadow": 0, "canary": 1, "soak": 2}
         if any(order[one.mode] > order[next_.mode] for one, next_ in itertools.pairwise(self.steps)):
             raise ValueError("steps go from shadow to canary to soak")
+        for before, after in itertools.pairwise(self.steps):
+            # With less, units that were in no cohort would come back to one arm of the soak more than to the other.
+            if (before.mode, after.mode) == ("canary", "soak") and before.weight != MAX_WEIGHT_BP / 10_000:
+                raise ValueError("a soak comes after a canary step with weight 0.5, where every unit is compared")
         names = [guardrail.name for guardrail in (*self.guardrails, *self.goals)]
         if len(set(names)) != len(names):
             raise ValueError("two guardrails have the same name; give one an `id`")

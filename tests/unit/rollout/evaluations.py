@@ -18,7 +18,7 @@ PLAN: dict[str, Any] = {
     "steps": [
         {"mode": "shadow", "sample": 0.5, "min_duration": "1h", "max_duration": "1d"},
         {"weight": 0.05, "min_duration": "1h", "max_duration": "1d"},
-        {"weight": 0.2, "min_duration": "1h", "max_duration": "1d", "requires_approval": True},
+        {"weight": 0.5, "min_duration": "1h", "max_duration": "1d", "requires_approval": True},
         {"mode": "soak", "min_duration": "1h", "max_duration": "9d"},
     ],
     "guardrails": [

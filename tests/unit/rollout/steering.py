@@ -30,7 +30,7 @@ PLAN: dict[str, Any] = {
     "no_data_after": "1d",
     "steps": [
         {"mode": "shadow", "sample": 0.5, "min_duration": "10m"},
-        {"weight": 0.1, "min_duration": "10m"},
+        {"weight": 0.5, "min_duration": "10m"},
         {"mode": "soak", "min_duration": "10m"},
     ],
     "guardrails": [

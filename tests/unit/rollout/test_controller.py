@@ -33,7 +33,7 @@ def test_a_good_challenger_goes_through_shadow_canary_and_soak_and_is_promoted(s
     steering.see()
     assert steering.tick(controller, timedelta(minutes=5)) == "shadow"
     assert steering.tick(controller) == "canary"
-    assert (steering.served().shadow_bp, steering.served().weight_bp, steering.found().weight) == (0, 1_000, 0.1)
+    assert (steering.served().shadow_bp, steering.served().weight_bp, steering.found().weight) == (0, 5_000, 0.5)
     assert steering.tick(controller) == "canary"  # nobody was seen yet
     steering.see()
     assert steering.tick(controller) == "promoting"

@@ -194,7 +194,7 @@ def test_a_plan_may_roll_back_for_what_holds_others(key: str, kind: Hold) -> Non
 
 
 def test_before_the_soak_fast_guardrails_must_have_passed_and_outcomes_may_wait_for_it() -> None:
-    steps = [{"weight": 0.2}, {"mode": "soak"}]
+    steps = [{"weight": 0.5}, {"mode": "soak"}]
     plan = guarded(steps=steps)
     assert move(State.CANARY, 0, plan=plan, verdicts={"accuracy": UNSURE}) == (State.PROMOTING, 1)
     assert move(State.CANARY, 0, plan=plan, verdicts={"dp_diff:SEX": UNSURE}) is None
@@ -265,7 +265,7 @@ def test_an_experiment_is_measured_and_never_promoted_and_harm_ends_it() -> None
     plan = guarded(steps=[{"weight": 0.5, "max_duration": "2h"}], goals=[goal])
     assert move(State.CANARY, 0, timedelta(days=9), plan=plan) is None
     assert move(State.CANARY, 0, plan=plan, verdicts={"error_rate": VIOLATED}) == (State.ROLLING_BACK, 0)
-    several = guarded(challengers=["2", "3"], steps=[{"weights": [0.1, 0.1]}, {"mode": "soak"}])
+    several = guarded(challengers=["2", "3"], steps=[{"weights": [0.1, 0.1]}])
     units = {"challenger": 999, "challenger-2": 999, "control": 999}
     assert move(State.CANARY, 0, timedelta(days=9), plan=several, units=units) is None
 

@@ -129,6 +129,7 @@ def test_several_challengers_share_the_units_and_promote_nothing_by_themselves()
         ({"steps": [{"mode": "soak", "weight": 0.1}]}, "has no weight"),
         ({"steps": [{"weight": 0.1, "min_duration": "2h", "max_duration": "1h"}]}, "shorter"),
         ({"steps": [{"weight": 0.1, "weights": [0.1]}]}, "for several"),
+        ({"steps": [{"weight": 0.25}, {"mode": "soak"}]}, "weight 0.5"),
         ({"challengers": ["2", "3"]}, "one for each of the 2"),
         ({"challengers": ["2", "3"], "steps": [{"weights": [0.4, 0.1]}]}, "at most 1/3"),
         ({"challengers": ["2", "2"], "steps": [{"weights": [0.1, 0.1]}]}, "twice"),
