@@ -185,6 +185,7 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     rollout.InvalidPlanError: (422, "invalid_plan"),
     rollout.OverrideRefusedError: (403, "override_refused"),
     rollout.NoUnitsError: (422, "no_units"),
+    rollout.UnderpoweredPlanError: (422, "underpowered_plan"),
     rollout.RolloutGateError: (409, "rollout_gate_refused"),
     runners.RunnerCrashedError: (500, "model_crashed"),
     runners.RunnerStartError: (503, "model_not_started"),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from bentos import promotions
@@ -17,9 +18,14 @@ from rollout.approvals import approve as approve_rollout
 from rollout.evaluations import evaluations
 from rollout.history import history
 from rollout.plan import Plan
+from rollout.plan_check import check_power
+from rollout.report import report as make_report
 from rollout.rollout_views import told
 
 _NOBODY_SPECIAL = "api"
+_PAGE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "One page that needs no other file.", "content": {"text/html": {}}}
+}
 
 
 def actor(request: Request) -> str:
@@ -75,6 +81,8 @@ def rollout_routes(companion: Companion) -> APIRouter:
         Of one with guardrails it is told how many of the last day's rows carried a unit.
         """
         parsed, now = Plan.parse(plan), datetime.now(UTC)
+        if override is None:
+            check_power(companion.log, parsed, now)
         traffic = None if parsed.is_manual else promotions.recent_units(companion.log, parsed.model, now)
         started = promotions.start_rollout(
             control,
@@ -92,6 +100,11 @@ def rollout_routes(companion: Companion) -> APIRouter:
     def show_rollout(rollout_id: str) -> dict[str, Any]:
         """Return one rollout, with its plan, what was done to it and by whom, and what was found of it last."""
         return told(control, rollout_id)
+
+    @router.get("/{rollout_id}/report", response_class=HTMLResponse, responses=_PAGE)
+    def report(rollout_id: str) -> HTMLResponse:
+        """Return what was decided and why as a page for people: one file that needs no other."""
+        return HTMLResponse(make_report(control, companion.registry, rollout_id, datetime.now(UTC)))
 
     @router.get("/{rollout_id}/decisions")
     def list_decisions(rollout_id: str) -> dict[str, Any]:

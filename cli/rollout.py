@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from cli import rollout_plans
 from cli.output import emit_json, results, table
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ Why = Annotated[str | None, typer.Option(help="Why; kept with the rollout.")]
 
 def register(root: typer.Typer) -> None:
     """Add the commands to the root command."""
+    rollout_plans.register(app)
     root.add_typer(app, name="rollout")
 
 
@@ -42,8 +44,11 @@ def start(
     from bentos.promotions import recent_units, start_rollout
     from cli.context import open_context
     from rollout.plan import Plan
+    from rollout.plan_check import check_power
 
     context, now, loaded = open_context(), datetime.now(UTC), Plan.load(plan)
+    if override is None:
+        check_power(context.log, loaded, now)
     traffic = recent_units(context.log, loaded.model, now)
     started = start_rollout(
         context.control,

@@ -4,13 +4,16 @@ RolloutError
 ├── RolloutNotFoundError      no rollout has this id
 ├── RolloutConflictError      the rollout moved on, or its model already has an active one
 ├── InvalidPlanError          the plan cannot be carried out; says which key is wrong
-│   └── NoUnitsError          the traffic carries no units, and the plan assigns by them
+│   ├── NoUnitsError          the traffic carries no units, and the plan assigns by them
+│   └── UnderpoweredPlanError it could not pass at the traffic there is, whatever the challenger is like
 ├── RolloutGateError          a guardrail has not passed, or an approval is not this person's to give
 ├── LeaseLostError            another controller acts; nothing was written
 └── OverrideRefusedError      a signed override is malformed, expired, or not signed for this
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class RolloutError(Exception):
@@ -46,6 +49,18 @@ class NoUnitsError(InvalidPlanError):
             f"none of the {rows:,} rows that '{model}' was asked for in the last day carried a unit, and without "
             "one the champion answers, in no comparison: send `unit` (or the header X-Fairmind-Unit), or let the "
             "request's own id decide with `on_missing_key: request` and `unit: request`"
+        )
+
+
+class UnderpoweredPlanError(InvalidPlanError):
+    """It could not pass at the traffic there is, whatever the challenger is like."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        super().__init__(
+            f"the plan cannot pass at the traffic there is: {self.problems[0]}{more}; `fairmind rollout lint` says "
+            "all of it, and an override starts the plan nevertheless"
         )
 
 

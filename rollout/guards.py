@@ -18,7 +18,7 @@ def missing(plan: Plan, step: int, evaluation: Evaluation, *, for_the_end: bool 
     """
     found = [*_too_few_units(plan, step, evaluation), *_unmeasured(plan, step, evaluation)]
     for guardrail in plan.guardrails:
-        if (for_the_end and guardrail.required) or _must_pass(plan, step, guardrail):
+        if (for_the_end and guardrail.required) or must_pass(plan, step, guardrail):
             found += _not_passed(plan, step, guardrail, evaluation)
     return list(dict.fromkeys(found))
 
@@ -27,11 +27,11 @@ def granted(plan: Plan, step: int, lacking: list[str]) -> str:
     """Return on what grounds a step is left, in spite of what it lacks."""
     if lacking:
         return f"in spite of: {'; '.join(lacking)}"
-    passed = sorted(one.name for one in plan.guardrails if _must_pass(plan, step, one))
+    passed = sorted(one.name for one in plan.guardrails if must_pass(plan, step, one))
     return f"passed: {', '.join(passed)}" if passed else "no guardrail is violated"
 
 
-def _must_pass(plan: Plan, step: int, guardrail: Guardrail) -> bool:
+def must_pass(plan: Plan, step: int, guardrail: Guardrail) -> bool:
     """Return whether a guardrail must have passed before a step is left.
 
     Before the first soak all that are required and need no outcomes, at the very end all that are required. The

@@ -50,6 +50,47 @@ def rollouts() -> Dashboard:
         )
     )
     made.with_panel(
+        table(
+            "Guardrails",
+            "What was last found of each; violated ones are rolled back, held or told, as the plan says.",
+            Query(f"max by (model, variant, metric, verdict) (fairmind_rollout_verdict{_OF})"),
+        )
+    )
+    made.with_panel(
+        series(
+            "Guardrails by verdict",
+            "Of active rollouts. A rollout is promoted when all that are required have passed.",
+            Query(
+                "count by (model, verdict) (max by (model, variant, metric, verdict) "
+                f"(fairmind_rollout_verdict{_OF}))",
+                "{{model}} {{verdict}}",
+            ),
+        )
+    )
+    made.with_panel(
+        series(
+            "Shadow rows",
+            "Rows per second that a challenger scores beside the champion; dropped ones found no room.",
+            Query(
+                f"sum by (model, outcome) (rate(fairmind_shadow_rows_total{_OF}[$__rate_interval]))",
+                "{{model}} {{outcome}}",
+            ),
+            unit="rowsps",
+        )
+    )
+    made.with_panel(
+        series(
+            "Shadow latency, 95th percentile",
+            "How long a challenger takes to score rows beside the champion; no answer waits for it.",
+            Query(
+                "histogram_quantile(0.95, sum by (model, le) "
+                f"(rate(fairmind_shadow_duration_seconds_bucket{_OF}[$__rate_interval])))",
+                "{{model}}",
+            ),
+            unit="s",
+        )
+    )
+    made.with_panel(
         series(
             "Predictions by variant",
             "Rows per second.",

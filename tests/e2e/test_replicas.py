@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
 from bentos.grpc_messages import SERVICE, ModelInferResponse
 from database.engine import reading, server_engine
@@ -100,10 +100,11 @@ def logged(here: Site, since: datetime) -> list[str]:
     return found
 
 
-def exposures(here: Site, rollout_id: str) -> list[Any]:
+def rows_of(here: Site, table: Table, rollout_id: str) -> list[Any]:
+    """Return what a table of the log has of one rollout."""
     engine = server_engine(here.database, "log")
     with reading(engine) as connection:
-        found = connection.execute(select(EXPOSURE).where(EXPOSURE.c.rollout_id == rollout_id)).all()
+        found = connection.execute(select(table).where(table.c.rollout_id == rollout_id)).all()
     engine.dispose()
     return list(found)
 
@@ -138,12 +139,14 @@ def test_a_unit_gets_one_variant_whoever_answers_it_and_all_follow_a_new_weight_
     aborted(here, workers, rollout_id)
     assert set(answers_of(here, workers).values()) == {"1"}
 
-    asked = 2 * 6 * len(UNITS) + len(over_grpc)
-    # At one half every row is compared, below it nearly so many as are assigned to either side.
-    until(lambda: len(exposures(here, rollout_id)) > 0.8 * asked, told=lambda: len(exposures(here, rollout_id)))
-    until(lambda: all(row.status == "ok" for row in exposures(here, rollout_id)))
-    rows = exposures(here, rollout_id)
+    asked = 2 * 6 * len(UNITS) + len(over_grpc)  # by four workers, and twice by the proxy
+    until(lambda: len(rows_of(here, PREDICTION, rollout_id)) >= asked)
+    assert len(rows_of(here, PREDICTION, rollout_id)) == asked
+    rows = rows_of(here, EXPOSURE, rollout_id)
     assert len({row.prediction_id for row in rows}) == len(rows)
+    assert {row.status for row in rows} == {"ok"}
+    given = [row for row in rows if row.cohort == "challenger"]
+    assert len(given) == 6 * len(challenged(at_first)) + 6 * len(challenged(raised)) + len(challenged(over_grpc))
     cohorts = defaultdict(set)
     for row in rows:
         cohorts[row.epoch, row.unit_hash].add((row.cohort, row.model_version))

@@ -246,7 +246,7 @@ def test_the_schema_lists_every_route(api: Api) -> None:
         "/api/v1/rollouts",
         "/api/v1/rollouts/{rollout_id}",
         *(f"/api/v1/rollouts/{{rollout_id}}/{action}" for action in actions),
-        *(f"/api/v1/rollouts/{{rollout_id}}/{what}" for what in ("approve", "decisions", "evaluations")),
+        *(f"/api/v1/rollouts/{{rollout_id}}/{what}" for what in ("approve", "decisions", "evaluations", "report")),
         "/api/v1/outcomes",
         "/api/v1/drift",
         *(f"/api/v1/mlops/{route}" for route in ("status", "log-test", "run-url/{provider}/{run_id}")),
