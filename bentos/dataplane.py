@@ -65,13 +65,15 @@ class Part:
 
     `labels` are the predictions and `scores` one number per row: P(classes[1]) of a binary classifier, of other
     classifiers that of the answer, of a regressor the value; None where there is not one. They are plain values,
-    and arrays where the rows are so many that they are logged in bulk.
+    and arrays where the rows are so many that they are logged in bulk. `answered` is when the variant was done, of
+    several variants: a slow one makes the request slow, but not the other's answer.
     """
 
     variant: Variant
     positions: Sequence[int]
     features: Features
     predictions: Predictions
+    answered: float | None = None
     labels: Values = field(init=False)
     scores: Values | None = field(init=False)
 
@@ -197,7 +199,7 @@ class DataPlane:
                 epoch=target.served.epoch,
                 rollout_id=target.served.rollout_id,
                 protocol=request.protocol,
-                latency_us=latency_us,
+                latency_us=latency_us if part.answered is None else int((part.answered - request.started) * 1e6),
                 positions=part.positions,
                 predictions=part.labels,
                 scores=part.scores,
@@ -244,9 +246,10 @@ class DataPlane:
 async def _answer_each(groups: Groups, request: Request, deadline: float, exposed: Exposed | None) -> list[Part]:
     """Return what several variants answer to their rows; what keeps one of them from it is told of that one."""
 
-    async def predict(variant: Variant, columns: EncodedColumns, rows: int) -> Predictions:
+    async def predict(variant: Variant, columns: EncodedColumns, rows: int) -> tuple[Predictions, float]:
         with blaming(exposed, variant):
-            return await variant.batcher.predict(columns, rows, deadline, request.params)
+            answer = await variant.batcher.predict(columns, rows, deadline, request.params)
+        return answer, time.perf_counter()
 
     decoded = []
     for variant, chosen in groups:
@@ -256,6 +259,6 @@ async def _answer_each(groups: Groups, request: Request, deadline: float, expose
         *(predict(variant, columns, len(positions)) for variant, positions, columns, _ in decoded)
     )
     return [
-        Part(variant, positions, features, answer)
-        for (variant, positions, _, features), answer in zip(decoded, answers, strict=True)
+        Part(variant, positions, features, answer, answered)
+        for (variant, positions, _, features), (answer, answered) in zip(decoded, answers, strict=True)
     ]

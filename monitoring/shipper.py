@@ -25,6 +25,10 @@ from monitoring.tables import SEGMENT
 
 _log = logging.getLogger(__name__)
 _CHUNK_BYTES = 4_000_000
+_LONG_SECONDS = 0.25
+_LET_IN_SECONDS = 0.11
+"""The breath after a long transaction: whoever waits for SQLite's lock looks ten times a second and is in no queue.
+Without it a backlog kept evaluations of rollouts waiting until they gave up."""
 _TOLD_EVERY = 5.0
 
 
@@ -160,7 +164,10 @@ class Shipper:
             # Asked before the last read: a writer that is gone now can add nothing after it.
             is_abandoned = _try_lock(file)
             while content := _whole_lines(file, self._offsets.get(path.name, 0)):
+                began = time.monotonic()
                 self._store(path, file, content)
+                if time.monotonic() - began > _LONG_SECONDS:
+                    time.sleep(_LET_IN_SECONDS)
             if is_abandoned:
                 self._let_go(path, file)
         finally:

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Engine, select
 
 from database.engine import insert_or_fill
 from database.row_insert import RowInsert
-from monitoring.exposure_records import BESIDE
 from monitoring.logged_rows import in_chunks
 from rollout.evidence_tables import ROLLOUT_UNIT
 from rollout.plan import Plan
@@ -107,11 +106,7 @@ class ComparedUnits:
             unit.arm, unit.epoch, unit.prediction_id = begun.arm, begun.epoch, begun.prediction_id
             unit.first_at, unit.due_at = begun.first_at, begun.due_at
             self._changed[key] = unit
-        is_ended = shown.status is not None and not unit.completed and unit.prediction_id == shown.prediction_id
-        is_completed = is_ended and shown.status != BESIDE
-        if is_ended and not is_completed:  # nothing was seen of it: its next exposure is the one that counts
-            unit.prediction_id = unit.due_at = None
-            self._changed[key] = unit
+        is_completed = shown.status is not None and not unit.completed and unit.prediction_id == shown.prediction_id
         if is_completed:
             unit.completed = True
             self._changed[key] = unit

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from fairness.groups import UNKNOWN
+from monitoring.exposure_records import BESIDE
 from rollout.guardrail import Guardrail, Metric
 
 OK: Final = "ok"
@@ -41,7 +42,8 @@ class Observation(NamedTuple):
 def observation(guardrail: Guardrail, row: Observed) -> Observation | None:
     """Return what a row adds to a guardrail's statistics, None where it says nothing of the metric.
 
-    Rows without an answer count in `error_rate` and `latency_slo`, as worst, and nowhere else. Metrics of outcomes
+    Rows without an answer count in `error_rate` and `latency_slo`, as worst, and nowhere else; those that another
+    variant's failure kept from theirs count as no error of their own. Metrics of outcomes
     say nothing of rows whose outcome is not known. Labels are equal as everywhere in the log: 1 is 1.0, and neither
     true nor "1". Scores are cut to [1e-6, 1 - 1e-6] before their logarithm is taken.
 
@@ -50,8 +52,8 @@ def observation(guardrail: Guardrail, row: Observed) -> Observation | None:
     """
     metric = guardrail.metric
     if metric is Metric.ERROR_RATE:
-        return Observation("", float(row.status != OK))
-    if metric is Metric.LATENCY_SLO:
+        return Observation("", float(row.status not in {OK, BESIDE}))
+    if metric is Metric.LATENCY_SLO and row.status != BESIDE:
         limit = math.inf if guardrail.slo_ms is None else guardrail.slo_ms * _US_PER_MS
         return Observation("", float(row.status != OK or row.latency_us is None or row.latency_us > limit))
     if row.status != OK or (metric.needs_outcome and row.outcome is None):

@@ -97,7 +97,7 @@ def take_time(rows: Any) -> Any:
 
 def slow_twin(table: pd.DataFrame) -> Stranger:
     """The champion again, behind a step that takes its time; a stranger's model, which runs in its own process."""
-    frame = table.drop(columns=["employed", "RAC1P"])
+    frame = table.drop(columns="employed")
     texts = [column for column in frame if column != "AGEP"]
     encoder = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), texts), remainder="passthrough")
     model = make_pipeline(FunctionTransformer(take_time), encoder, LogisticRegression(max_iter=1000))
@@ -152,6 +152,7 @@ class People:
                 self.asked += len(instances)
                 if answer.status_code != 200:
                     self.failed[answer.status_code] = self.failed.get(answer.status_code, 0) + 1
+                    done.wait(0.05)
                     continue
                 outcomes = [
                     {"prediction_id": one["prediction_id"], "outcome": int(row["employed"])}
@@ -228,28 +229,39 @@ class Watched:
 
 
 def start(people: Any, content: dict[str, Any]) -> Watched:
-    answer = people.post("/api/v1/rollouts", content)
+    # Steps of seconds are too short by what the last day's traffic says, and a stranger's version has no gates.
+    answer = people.post("/api/v1/rollouts?override=the+proof+has+minutes+instead+of+days", content)
     assert answer.status_code == 201, answer.text
     return Watched(people, answer.json()["id"])
 
 
+@pytest.fixture(autouse=True)
+def no_rollout_is_left(people: Any) -> Iterator[None]:
+    yield
+    for one in people.get("/api/v1/rollouts").json()["rollouts"]:
+        if one["finished_at"] is None:
+            people.post(f"/api/v1/rollouts/{one['id']}/abort", {"reason": "the test is over"})
+            Watched(people, one["id"]).until("rolled_back", seconds=30)
+
+
 @pytest.mark.parametrize(
-    ("challenger", "change", "guardrail"),
+    ("challenger", "violated"),
     [
-        (UNFAIR, {}, "dp_diff:SEX"),
-        (NARROW, {}, "error_rate"),
-        (SLOW, {}, "latency_slo"),
+        (UNFAIR, {"dp_diff:SEX"}),
+        (NARROW, {"error_rate", "latency_slo"}),  # no answer is no answer in time either
+        (SLOW, {"latency_slo"}),
     ],
     ids=["unfair to women", "refuses people", "slow"],
 )
 def test_a_challenger_that_harms_is_rolled_back_by_the_guardrail_that_should(
-    people: Any, clients: People, challenger: str, change: dict[str, Any], guardrail: str
+    people: Any, clients: People, challenger: str, violated: set[str]
 ) -> None:
     with clients.asking(f"harm-{challenger}"):
-        rollout = start(people, plan(challenger, steps=CANARY, **change))
-        rollout.until("rolling_back", "rolled_back")
-        assert rollout.violated() == {guardrail}
+        rollout = start(people, plan(challenger, steps=CANARY))
         rollout.until("rolled_back")
+    found = rollout.violated()
+    assert found
+    assert found <= violated
     assert champion(people) == "1"
 
 

@@ -143,6 +143,26 @@ def test_what_one_variant_cannot_answer_is_no_error_of_the_other(
     service.run(scenario)
 
 
+def test_a_slow_variant_is_slow_by_itself(service: Any, credit: Any, credit_challenger: Any) -> None:
+    service.serve(credit, credit_challenger, weight_bp=5000, rollout_id="r-1")
+
+    class Slow(Failing):
+        async def predict(self, *asked: Any) -> Any:
+            await asyncio.sleep(0.1)
+            return await self._batcher.predict(*asked)
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        challenger = worker.models["credit"].challenger
+        assert challenger is not None
+        object.__setattr__(challenger, "batcher", Slow(challenger.batcher, RuntimeError()))
+        instances = [one | {"unit": unit} for one, unit in zip(credit.instances(20), UNITS[1:21], strict=True)]
+        assert (await client.post("/predict", json={"instances": instances})).status_code == 200
+        took = {line["variant"]: line["latency_us"] for line in spooled(service.home)[2:]}
+        assert took["challenger"] > took["champion"] + 50_000
+
+    service.run(scenario)
+
+
 def test_a_request_that_is_given_up_ends_as_cancelled(service: Any, credit: Any, credit_challenger: Any) -> None:
     service.serve(credit, credit_challenger, weight_bp=5000)
 
