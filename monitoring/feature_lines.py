@@ -7,6 +7,7 @@ left to `monitoring.feature_table`, which makes the same tables of any line.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, Final
@@ -20,6 +21,8 @@ from pyarrow import json as pa_json
 _SAMPLE: Final = 50
 _BLOCK_BYTES: Final = 4_000_000
 _TYPES: Final = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+_ROUNDED: Final = 2.0**53
+_INTEGER_PREDICTED: Final = re.compile(rb'"predictions":\[(?:[^\]]*,)?-?[0-9]+[,\]]')
 
 
 class _UnusualError(Exception):
@@ -31,16 +34,17 @@ def usual_columns(lines: Sequence[bytes], as_json: Callable[[Any], str | None]) 
     and features, of the types that `monitoring.feature_table` says. None where they are not of one shape, which
     means nothing else.
     """
-    sample = [orjson.loads(line) for line in lines[:_SAMPLE]]
     try:
-        schema = _schema(sample)
+        schema = _schema([orjson.loads(line) for line in lines[:_SAMPLE]])
         parsed = pa_json.read_json(
             pa.BufferReader(b"\n".join(lines)),
             read_options=pa_json.ReadOptions(block_size=_BLOCK_BYTES),
             parse_options=pa_json.ParseOptions(explicit_schema=schema),
         ).combine_chunks()
-        return _columns(parsed, schema, as_json)
-    except (_UnusualError, pa.ArrowException, KeyError, TypeError, AttributeError, IndexError):
+        columns = _columns(parsed, schema, as_json)
+        _check_doubles(columns, lines)
+        return columns
+    except (_UnusualError, orjson.JSONDecodeError, pa.ArrowException, LookupError, TypeError, AttributeError):
         return None
 
 
@@ -84,7 +88,8 @@ def _columns(parsed: pa.Table, schema: pa.Schema, as_json: Callable[[Any], str |
     lengths = pc.list_value_length(positions)
     rows = pc.list_parent_indices(positions)
     places = pc.list_flatten(positions)
-    if pc.sum(lengths).as_py() != len(rows) or positions.null_count or places.null_count:
+    served_at = _one(parsed, "served_at")
+    if pc.sum(lengths).as_py() != len(rows) or positions.null_count or places.null_count or served_at.null_count:
         raise _UnusualError
 
     def flat(lists: pa.ListArray) -> pa.Array:
@@ -94,7 +99,7 @@ def _columns(parsed: pa.Table, schema: pa.Schema, as_json: Callable[[Any], str |
 
     scores = _one(parsed, "scores")
     all_null = scores.null_count == len(scores)
-    times = np.round(_one(parsed, "served_at").to_numpy(zero_copy_only=False) * 1e6).astype(np.int64)
+    times = np.round(served_at.to_numpy() * 1e6).astype(np.int64)
     ids = _one(parsed, "request_id").take(rows)
     columns = {
         "ids": pc.binary_join_element_wise(ids, places.cast(pa.string()), "-"),
@@ -112,6 +117,19 @@ def _columns(parsed: pa.Table, schema: pa.Schema, as_json: Callable[[Any], str |
     return columns
 
 
+def _check_doubles(columns: dict[str, Any], lines: Sequence[bytes]) -> None:
+    """Refuse doubles that may have been integers of which a double does not tell enough: predictions of both kinds
+    are JSON texts, and features beyond 2**53 were rounded.
+    """
+    for values in columns["features"].values():
+        if values.type == pa.float64() and pc.any(pc.greater_equal(pc.abs(values), _ROUNDED)).as_py():
+            raise _UnusualError
+    predictions = columns["predictions"]
+    are_whole = predictions.type == pa.float64() and pc.any(pc.equal(pc.trunc(predictions), predictions)).as_py()
+    if are_whole and any(map(_INTEGER_PREDICTED.search, lines)):
+        raise _UnusualError
+
+
 def _nulls_if_all(values: pa.Array) -> pa.Array:
     return pa.nulls(len(values)) if values.null_count == len(values) else values
 
@@ -119,6 +137,8 @@ def _nulls_if_all(values: pa.Array) -> pa.Array:
 def _predictions(values: pa.Array, as_json: Callable[[Any], str | None]) -> pa.Array:
     if values.type == pa.float64():
         return values
+    if values.null_count == len(values):
+        return pa.nulls(len(values), pa.float64())
     codes = values.dictionary_encode()
     return pa.array([as_json(value) for value in codes.dictionary.to_pylist()], pa.string()).take(codes.indices)
 

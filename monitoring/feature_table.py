@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from monitoring.bulk import plain_positions, plain_values
 from monitoring.feature_lines import usual_columns
@@ -27,9 +28,10 @@ AS_JSON: Final = {b"fairmind": b"json"}
 _TYPES: Final = frozenset({pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.string()})
 
 _FEW: Final = 20
+_EXACT: Final = 2**53
 _USUAL: Final = re.compile(
     rb'\{"request_id":"[^"]*","served_at":[^,]*,("model":"(?:[^"\\]|\\.)*","model_version":"(?:[^"\\]|\\.)*")'
-    rb'.*?,"features":(?:(\{)"(?:[^"\\]|\\.)*":\[|(\[)\{)'
+    rb'.*?,"features":(?:(\{)"(?:[^"\\]|\\.)*":\[|(\[)\{")'
 )
 """A line with features as lists by name, or as rows; group 1 is its model and version, the next ones tell which."""
 
@@ -54,6 +56,7 @@ def feature_tables_of(lines: Iterable[bytes]) -> tuple[dict[Version, pa.Table], 
         else:
             usual[found[1], found[2] or found[3]].append(line)
     tables: dict[Version, list[pa.Table]] = defaultdict(list)
+    by_arrow: dict[Version, list[bytes]] = defaultdict(list)
     for (head, _), of_version in usual.items():
         table = None if len(of_version) < _FEW else _usual_table(of_version)
         if table is None:
@@ -61,10 +64,15 @@ def feature_tables_of(lines: Iterable[bytes]) -> tuple[dict[Version, pa.Table], 
         else:
             version = orjson.loads(b"{%b}" % head)
             tables[version["model"], version["model_version"]].append(table)
-    more, refused = _tables_of_any(others)
-    for known, table in more.items():
-        tables[known].append(table)
-    return {version: unified(parts) for version, parts in tables.items()}, refused
+            by_arrow[version["model"], version["model_version"]] += of_version
+    records, refused = _records(others)
+    for known, of_known in records.items():
+        tables[known].append(_table(of_known))
+    lossy = [known for known, parts in tables.items() if not _fit(parts)]
+    more, more_refused = _records(chain.from_iterable(by_arrow[known] for known in lossy))
+    for known in lossy:
+        tables[known] = [_table(records.get(known, []) + more[known])]
+    return {version: unified(parts) for version, parts in tables.items()}, refused + more_refused
 
 
 def _usual_table(lines: Sequence[bytes]) -> pa.Table | None:
@@ -77,7 +85,23 @@ def _usual_table(lines: Sequence[bytes]) -> pa.Table | None:
     return pa.table([*ours, *features.values()], schema=pa.schema(fields))
 
 
-def _tables_of_any(lines: Iterable[bytes]) -> tuple[dict[Version, pa.Table], int]:
+def _fit(tables: Sequence[pa.Table]) -> bool:
+    # Doubles do not tell 1 from 1.0, as JSON texts do (predictions that are doubles all were), nor every integer.
+    schema = unified_schema([table.schema for table in tables])
+    for table in tables:
+        for have, column in zip(table.schema, table.columns, strict=True):
+            want = schema.field(have.name)
+            if have.type == pa.float64() and want.metadata == AS_JSON and have.name != PREDICTION:
+                return False
+            if have.type == pa.int64() and want.type == pa.float64():
+                bounds = pc.min_max(column).as_py()
+                if max(-bounds["min"], bounds["max"]) > _EXACT:
+                    return False
+    return True
+
+
+def _records(lines: Iterable[bytes]) -> tuple[defaultdict[Version, list[dict[str, Any]]], int]:
+    """Return the records whose features are kept, by model version, and how many lines were none."""
     records: defaultdict[Version, list[dict[str, Any]]] = defaultdict(list)
     refused = 0
     for line in lines:
@@ -88,7 +112,7 @@ def _tables_of_any(lines: Iterable[bytes]) -> tuple[dict[Version, pa.Table], int
                 records[record["model"], record["model_version"]].append(plain)
         except (ValueError, LookupError, TypeError, AttributeError):
             refused += 1
-    return {version: _table(of_version) for version, of_version in records.items()}, refused
+    return records, refused
 
 
 def unified(tables: Sequence[pa.Table]) -> pa.Table:
@@ -180,8 +204,8 @@ def _our_fields(columns: Sequence[pa.Array]) -> list[pa.Field]:
 
 def typed(values: Sequence[Any]) -> tuple[pa.Array, bool]:
     """Return values as an array, and whether its values are JSON texts."""
-    try:
-        array = pa.array(values)
+    try:  # after a float, Arrow takes a truth value for a number
+        array = None if {bool, float} <= set(map(type, values)) else pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         array = None
     if array is not None and array.type in _TYPES:

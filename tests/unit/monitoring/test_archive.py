@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
@@ -90,7 +90,7 @@ def test_a_feature_has_the_narrowest_type_that_holds_its_values(new_record: Any,
     assert by_row.column("x").to_pylist() == by_column.column("x").to_pylist() == values
 
 
-@pytest.mark.parametrize("values", [[1, "a"], [True, 2], [[1.0], [2.0]], [2**63, 1], [{"a": 1}, None]])
+@pytest.mark.parametrize("values", [[1, "a"], [True, 2], [0.5, True], [[1.0], [2.0]], [2**63, 1], [{"a": 1}, None]])
 def test_a_feature_without_one_type_is_json(new_record: Any, values: list[Any]) -> None:
     table = table_of(new_record, *([{"x": value}] for value in values))
     texts = table.column("x").to_pylist()
@@ -233,14 +233,24 @@ SHAPES = st.fixed_dictionaries(
         "variant": st.sampled_from(["champion", None]),
         "job": st.sampled_from(["nurse", "2026-01-01", 'a\n\u00fc"', None]),
         "age": st.sampled_from([1.5, 2, None]),
-        "odd": st.sampled_from([1] * 20 + ["x", 2.5, [1]]),
+        "odd": st.sampled_from([1] * 20 + ["x", 2.5, [1], True, 2**53 + 1]),
         "form": st.sampled_from([dict] * 10 + [list]),
         "more": st.sampled_from([False] * 40 + [True]),
         "score": st.sampled_from([0.1] * 40 + [None]),
+        "label": st.sampled_from([...] * 40 + [2, 2.0, None]),
     }
 )
+PLAIN = dict.fromkeys(("variant", "job", "age")) | {"rows": 1, "model_version": "1", "odd": 1, "form": dict}
+PLAIN |= {"more": False, "score": 0.1, "label": ...}
+STRINGS = [PLAIN | {"odd": "x", "form": list}] * 3
 
 
+@example(shapes=[PLAIN, *STRINGS, PLAIN | {"odd": 2.5}], label=1)
+@example(shapes=[PLAIN, *STRINGS, PLAIN | {"odd": 2.5, "more": True}], label=1)
+@example(shapes=[PLAIN | {"odd": 2.5}, PLAIN | {"odd": 2**53 + 1}], label=1)
+@example(shapes=[PLAIN | {"odd": 2.5}, PLAIN | {"odd": 2**53 + 1, "form": list}], label=1)
+@example(shapes=[PLAIN, PLAIN | {"label": 2}], label=0.5)
+@example(shapes=[PLAIN], label=None)
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shapes=st.lists(SHAPES, min_size=1, max_size=60), label=st.sampled_from([1, "yes", True, 0.5, "\u00fc"]))
 def test_usual_lines_are_read_by_arrow_as_they_are_read_one_by_one(
@@ -249,6 +259,7 @@ def test_usual_lines_are_read_by_arrow_as_they_are_read_one_by_one(
     lines = []
     for number, shape in enumerate(shapes):
         rows = shape["rows"]
+        predicted = label if shape["label"] is ... else shape["label"]
         features = {name: [shape[name]] * rows for name in ("job", "age", "odd")} | {"none": [None] * rows}
         if shape["more"]:
             features["more"] = [1] * rows
@@ -260,7 +271,7 @@ def test_usual_lines_are_read_by_arrow_as_they_are_read_one_by_one(
             model_version=shape["model_version"],
             variant=shape["variant"],
             positions=range(2, 2 + rows),
-            predictions=[label] * rows,
+            predictions=[predicted] * rows,
             scores=None if shape["score"] is None else [shape["score"]] * rows,
             features=features,
             protected=[{"sex": "f", str(number): "2026-01-01"}] * rows,
@@ -273,6 +284,11 @@ def test_usual_lines_are_read_by_arrow_as_they_are_read_one_by_one(
     assert {version: in_order(table) for version, table in quick.items()} == {
         version: in_order(table) for version, table in slow.items()
     }
+
+
+def test_rows_without_features_are_left_out_of_usual_lines_too(new_record: Any) -> None:
+    lines = [encode_record(new_record(f"r{i}", features=[{"age": 1}] if i else [{}])).rstrip() for i in range(30)]
+    assert feature_tables_of(lines)[0]["credit", "1"].num_rows == 29
 
 
 def in_order(table: pa.Table) -> pa.Table:
@@ -289,9 +305,11 @@ def test_the_usual_lines_are_not_read_one_by_one(
     assert feature_tables_of(lines)[0] == expected
 
 
-def test_a_line_of_another_shape_among_usual_ones_loses_nobody_anything(new_record: Any) -> None:
+@pytest.mark.parametrize("place", [0, 61])
+def test_a_line_of_another_shape_among_usual_ones_loses_nobody_anything(new_record: Any, place: int) -> None:
     lines = [encode_record(new_record(f"r{i}", features={"age": [1.5]})).rstrip() for i in range(60)]
     lines.append(encode_record(new_record("odd", features={"age": ["x"], "more": [1]})).rstrip())
-    lines.append(b'{"request_id":"torn","served_at":1,"model":"credit","model_version":"1","features":{"age":[1')
+    torn = b'{"request_id":"torn","served_at":1,"model":"credit","model_version":"1","features":{"age":[1'
+    lines.insert(place, torn)
     tables, refused = feature_tables_of(lines)
     assert (tables["credit", "1"].num_rows, refused) == (61, 1)
