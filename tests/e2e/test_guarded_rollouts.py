@@ -277,7 +277,12 @@ def test_shadow_traffic_alone_finds_what_is_unfair_before_anybody_is_served_by_i
 
 def test_units_that_get_lost_on_their_way_to_the_challenger_hold_the_rollout(people: Any, clients: People) -> None:
     rollout = start(people, plan(GOOD, steps=CANARY))
-    salt = until(lambda: parse_file((people.home / "run" / "serving.json").read_bytes()).models[MODEL].salt)
+
+    def followed() -> str | None:
+        state = parse_file((people.home / "run" / "serving.json").read_bytes()).models[MODEL]
+        return state.salt if state.rollout_id == rollout.id else None
+
+    salt = until(followed) or ""
 
     def arrives(unit: str) -> bool:  # a gateway that loses every fourth request of the challenger's
         lost = cohort(hash_unit(salt, unit), 5_000) is Cohort.CHALLENGER and hash_unit("gateway", unit) % 4 == 0

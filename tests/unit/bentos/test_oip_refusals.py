@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +9,7 @@ import orjson
 import pytest
 
 from bentos.worker import Worker
+from tests.unit.bentos.strict_model import logged
 
 SECRET = "Zaphod-Beeblebrox"
 INFER = "/v2/models/credit/infer"
@@ -17,10 +17,6 @@ INFER = "/v2/models/credit/infer"
 
 def tensor(name: str, datatype: str, data: list[Any]) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": [len(data)], "data": data}
-
-
-def logged(home: Path) -> list[bytes]:
-    return [line for path in sorted((home / "spool").iterdir()) for line in path.read_bytes().splitlines()]
 
 
 AGE = tensor("age", "FP64", [40.0])
