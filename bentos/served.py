@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -79,7 +79,7 @@ class Served:
             "_prefix": hash_prefix(self.salt),
             "_shadow_prefix": hash_prefix(self.salt, "shadow"),
             "_shadow_width": threshold(self.shadow_bp) if is_split else 0,
-            "_by_cohort": dict(zip(CHALLENGERS, challengers, strict=False)),
+            "_by_cohort": _by_cohort(challengers),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -92,7 +92,8 @@ class Served:
     @property
     def weight(self) -> float:
         """The share of the units, 0 to 1, that the first challenger answers."""
-        places = sum(span.end - span.begin for span in self._layout if span.cohort is Cohort.CHALLENGER)
+        first = {Cohort.CHALLENGER, Cohort.CHALLENGER_ONLY}
+        places = sum(span.end - span.begin for span in self._layout if span.cohort in first)
         return round(places / 2**64, 4)
 
     def variants(self) -> tuple[Variant, ...]:
@@ -131,6 +132,11 @@ class Served:
     def only_champion(self) -> Served:
         """Return this model with all units served by the champion, and nothing scored beside it."""
         return replace(self, is_suspended=True)
+
+
+def _by_cohort(challengers: Sequence[Variant]) -> dict[Cohort, Variant]:
+    found = dict(zip(CHALLENGERS, challengers, strict=False))
+    return found | {Cohort.CHALLENGER_ONLY: challengers[0]} if challengers else found
 
 
 @dataclass(slots=True)  # not frozen: one is made for each request

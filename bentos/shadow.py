@@ -51,6 +51,11 @@ class _Waiting:
     def is_bulk(self) -> bool:
         return self.request.rows > BULK_ROWS
 
+    @property
+    def held_rows(self) -> int:
+        """The rows that stay in memory until it is scored: all of its request's, of which a few may be sampled."""
+        return len(self.record.positions) if self.is_bulk else self.request.rows
+
 
 class Shadow:
     """Scores what it is offered, in the order in which it was. Belongs to one event loop.
@@ -58,7 +63,7 @@ class Shadow:
     Args:
         log: Where the pairs go.
         metrics: What is counted.
-        queue_rows: Most rows that wait; what is offered beyond is dropped.
+        queue_rows: Most rows of requests that wait; what is offered beyond is dropped.
         request_rows: Of a request with more rows, the first so many may be scored.
         seconds: The longest that a model call may take.
     """
@@ -120,7 +125,7 @@ class Shadow:
         self._write(())
 
     def _take(self, waiting: _Waiting) -> None:
-        rows = len(waiting.record.positions)
+        rows = waiting.held_rows
         # A bulk request stays in memory as a whole for the few rows that are scored: one of them does.
         if self._rows + rows > self._queue_rows or (waiting.is_bulk and self._has_bulk):
             self._drop(waiting.record)
@@ -132,13 +137,18 @@ class Shadow:
             self._working = asyncio.get_running_loop().create_task(self._work())
 
     def _sampled(self, served: Served, request: Request, positions: Sequence[int]) -> list[int]:
-        """Return the places in `positions` of the rows whose unit is sampled; a row without one is one itself."""
+        """Return the places in `positions` of the rows whose unit is sampled.
+
+        A row without one is one itself, where such rows are assigned.
+        """
         units, known = request.units, dict[str, bool]()
         places: list[int] = []
         for place, position in enumerate(positions):
             if position >= self._request_rows:
                 break
             unit = None if units is None else units[position]
+            if unit is None and served.on_missing_key == "champion":
+                continue  # in no analysis
             key = f"{request.id}-{position}" if unit is None else unit
             found = known.get(key)
             if found is None:
@@ -149,7 +159,7 @@ class Shadow:
 
     def _next(self) -> _Waiting:
         waiting = self._queue.popleft()
-        self._rows -= len(waiting.record.positions)
+        self._rows -= waiting.held_rows
         self._has_bulk &= not waiting.is_bulk
         return waiting
 

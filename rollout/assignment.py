@@ -10,10 +10,12 @@ A canary of challengers 0 to K-2 with shares w_i, each at most 1/K:
     control         S(K-1) <= h < S(K-1) + T(max w)      answered by the champion, compared with the challengers
     champion only   otherwise, in no comparison
 
-A soak leaves a holdback with the champion:
+A soak leaves a holdback with the champion, and compares it with its mirror, whose units were in as many
+comparisons before, whatever the weights of the canary:
 
-    challenger      h < 2^64 - T(holdback)
-    control         otherwise
+    control             2^64 - T(holdback) <= h
+    challenger          2^63 - T(holdback) <= h < 2^63
+    challenger only     otherwise, in no comparison
 
 Raising a share never takes a unit away from its challenger or from the control, and in a canary nobody changes
 between the two. Two salts give independent assignments, and so do the namespaces: who is sampled for a shadow is
@@ -55,6 +57,7 @@ class Cohort(StrEnum):
     CHALLENGER_9 = "challenger-9"
     CONTROL = "control"
     CHAMPION_ONLY = "champion_only"
+    CHALLENGER_ONLY = "challenger_only"
     OVERRIDE = "override"
 
 
@@ -71,7 +74,7 @@ class Span(NamedTuple):
 
 
 Layout = tuple[Span, ...]
-"""The compared cohorts of a split; whoever is in none of the spans is `champion_only`. Empty: nothing is split."""
+"""The cohorts of a split; whoever is in none of the spans is `champion_only`. Empty: nothing is split."""
 
 
 def hash_prefix(salt: str, namespace: Namespace = "arm") -> bytes:
@@ -125,12 +128,17 @@ def soak_layout(holdback_bp: int) -> Layout:
     """Return the spans of a soak: the challenger has all units but the holdback, which is the control.
 
     Raises:
-        ValueError: The holdback is no share.
+        ValueError: The holdback is no share up to one half.
     """
-    if not 0 <= holdback_bp <= ALL_BP:
-        raise ValueError(f"a holdback is 0 to {ALL_BP} basis points")
-    edge = _ALL - threshold(holdback_bp)
-    spans = (Span(0, edge, Cohort.CHALLENGER), Span(edge, _ALL, Cohort.CONTROL))
+    if not 0 <= holdback_bp <= MAX_WEIGHT_BP:
+        raise ValueError(f"a holdback is 0 to {MAX_WEIGHT_BP} basis points")
+    held, half = threshold(holdback_bp), _ALL // 2
+    spans = (
+        Span(0, half - held, Cohort.CHALLENGER_ONLY),
+        Span(half - held, half, Cohort.CHALLENGER),
+        Span(half, _ALL - held, Cohort.CHALLENGER_ONLY),
+        Span(_ALL - held, _ALL, Cohort.CONTROL),
+    )
     return tuple(span for span in spans if span.begin < span.end)
 
 

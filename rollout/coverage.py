@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -101,8 +102,10 @@ def coverages(plan: Plan, units: Mapping[UnitKey, UnitCount]) -> dict[str, float
 def gate(plan: Plan, guardrail: Guardrail, units: Mapping[UnitKey, UnitCount], arm: str) -> Shortfall | None:
     """Return what of a guardrail's coverage is too low, on the worse of the arms that it compares."""
     arms = compared_with(arm)
-    if guardrail.counted is Stage.LABELLED:
-        found = _worst(label_coverage(units, (one,)) for one in arms)
+    if guardrail.metric.needs_outcome:
+        found = _worst(
+            [*(label_coverage(units, (one,)) for one in arms), *_labels_by_group(units, arms, guardrail)]
+        )
         if found.share is not None and found.share < plan.label_coverage_min:
             return Shortfall(Hold.LABEL_COVERAGE, "outcomes", found, plan.label_coverage_min)
     if guardrail.attribute is not None:
@@ -113,13 +116,28 @@ def gate(plan: Plan, guardrail: Guardrail, units: Mapping[UnitKey, UnitCount], a
     return None
 
 
+def _labels_by_group(
+    units: Mapping[UnitKey, UnitCount], arms: Iterable[str], guardrail: Guardrail
+) -> Iterator[Coverage]:
+    """Yield how many outcomes are known of each compared group, in each arm, where enough are due to tell."""
+    found: defaultdict[tuple[str, str], list[UnitCount]] = defaultdict(list)
+    for key, count in units.items():
+        is_compared = key.group in guardrail.groups if guardrail.groups else key.group not in {"", UNKNOWN}
+        if key.arm in set(arms) and key.attribute == guardrail.attribute and is_compared:
+            found[key.arm, key.group].append(count)
+    for counts in found.values():
+        due = sum(one.due for one in counts)
+        if due >= ENOUGH:
+            yield Coverage(sum(one.labelled for one in counts), due)
+
+
 def expected_shares(plan: Plan, step: Step) -> dict[str, float]:
     """Return the share of the compared units that each arm should get in a step; empty of shadow traffic."""
     match step.mode:
         case "shadow":
             return {}
         case "soak":
-            weights = {CHALLENGER: 10_000 - plan.holdback_bp, CONTROL: plan.holdback_bp}
+            weights = {CHALLENGER: plan.holdback_bp, CONTROL: plan.holdback_bp}
         case "canary":
             of_challengers = dict(zip(challenger_arms(plan), step.weights_bp, strict=False))
             weights = {**of_challengers, CONTROL: max(step.weights_bp)}

@@ -170,10 +170,10 @@ def _approved(plan: Plan, progress: Progress, evaluation: Evaluation) -> Move | 
 
 
 def _advance(plan: Plan, progress: Progress, evaluation: Evaluation, now: datetime) -> Move | None:
-    onward = _next(plan, progress, "")
-    if onward is None:  # nothing that it could go on to
-        return None
     step, elapsed = plan.steps[progress.step], now - progress.entered_at
+    if _next(plan, progress, "") is None:  # nothing that it could go on to: a person decides
+        is_over = elapsed >= step.max_duration and Hold.INCONCLUSIVE not in progress.accepted
+        return _run_out(plan, progress.step, "max_duration is over") if is_over else None
     lacking = missing(plan, progress.step, evaluation)
     if elapsed >= _shortest(plan, progress.step) and not lacking:
         if step.requires_approval and not progress.approved:
@@ -188,9 +188,9 @@ def _run_out(plan: Plan, step: int, words: str) -> Move:
     match plan.on_inconclusive:
         case "rollback":
             return Move(State.ROLLING_BACK, step, words)
-        case "require_approval":
+        case "require_approval" if step + 1 < len(plan.steps) or plan.promotes:
             return Move(State.AWAITING_APPROVAL, step, words)
-        case "hold":
+        case _:
             return Move(State.PAUSED, step, words, (told(Hold.INCONCLUSIVE, words),))
 
 

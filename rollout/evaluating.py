@@ -15,7 +15,7 @@ from rollout.coverage import (
     gate,
 )
 from rollout.evidence import PAIRED, Evidence
-from rollout.guardrail import Guardrail, Metric, Stage, Verdict
+from rollout.guardrail import Guardrail, Metric, Verdict
 from rollout.holds import Hold, told
 from rollout.judging import Judgement, SplitJudgement, alphas, judge
 from rollout.plan import Plan
@@ -162,7 +162,11 @@ def _judge(plan: Plan, guardrail: Guardrail, evidence: Evidence, *, arm: str, al
     if found.verdict in {Verdict.NO_DATA, Verdict.ERROR}:
         return found
     missing = gate(plan, guardrail, evidence.units, arm)
-    return found if missing is None else replace(found, verdict=Verdict.INSUFFICIENT_DATA, reason=missing.words)
+    is_harm = found.verdict is Verdict.VIOLATED
+    # Harm to those whose group is known is harm; of outcomes that are known it may be the choice of which are.
+    if missing is None or (is_harm and missing.kind is Hold.ATTRIBUTE_COVERAGE):
+        return found
+    return replace(found, verdict=Verdict.INSUFFICIENT_DATA, reason=missing.words)
 
 
 def _without(guardrail: Guardrail, arm: str, verdict: Verdict, reason: str) -> Judgement:
@@ -225,4 +229,4 @@ def _is_pairable(guardrail: Guardrail) -> bool:
 
 def _is_refused(plan: Plan, guardrail: Guardrail) -> bool:
     """Return whether its outcomes on served traffic say nothing: what is served decides which there are."""
-    return plan.selective_labels and guardrail.counted is Stage.LABELLED
+    return plan.selective_labels and guardrail.metric.needs_outcome

@@ -19,7 +19,7 @@ def missing(plan: Plan, step: int, evaluation: Evaluation, *, for_the_end: bool 
     found = [*_too_few_units(plan, step, evaluation), *_unmeasured(plan, step, evaluation)]
     for guardrail in plan.guardrails:
         if (for_the_end and guardrail.required) or must_pass(plan, step, guardrail):
-            found += _not_passed(plan, step, guardrail, evaluation)
+            found += _not_passed(plan, step, guardrail, evaluation, for_the_end=for_the_end)
     return list(dict.fromkeys(found))
 
 
@@ -27,7 +27,8 @@ def granted(plan: Plan, step: int, lacking: list[str]) -> str:
     """Return on what grounds a step is left, in spite of what it lacks."""
     if lacking:
         return f"in spite of: {'; '.join(lacking)}"
-    passed = sorted(one.name for one in plan.guardrails if must_pass(plan, step, one))
+    asked = [one for one in plan.guardrails if must_pass(plan, step, one) and deciding_arms(plan, step, one)]
+    passed = sorted(one.name for one in asked)
     return f"passed: {', '.join(passed)}" if passed else "no guardrail is violated"
 
 
@@ -47,9 +48,14 @@ def must_pass(plan: Plan, step: int, guardrail: Guardrail) -> bool:
     return is_fast and (current.advance_when == "fast_passed" or following == "soak")
 
 
-def _not_passed(plan: Plan, step: int, guardrail: Guardrail, evaluation: Evaluation) -> Iterator[str]:
+def _not_passed(
+    plan: Plan, step: int, guardrail: Guardrail, evaluation: Evaluation, *, for_the_end: bool
+) -> Iterator[str]:
     found = {one.arm: one for one in evaluation.judgements if one.guardrail == guardrail.name}
-    for arm in deciding_arms(plan, step, guardrail):
+    deciding = deciding_arms(plan, step, guardrail)
+    if not deciding and (for_the_end or plan.steps[step + 1].mode == "soak"):
+        yield f"{guardrail.name} cannot be measured on shadow traffic"
+    for arm in deciding:
         one = found.get(arm)
         verdict = Verdict.NO_DATA if one is None else one.verdict
         if verdict is not Verdict.PASSED:

@@ -174,12 +174,12 @@ def _judged(guardrail: Guardrail, arm: str, found: Bounds, sign: int, *, rows: t
 def alphas(plan: Plan) -> Mapping[str, float]:
     """Return alpha_rollback of each guardrail and goal, by name.
 
-    The plan's is split over guardrails by `alpha_weight` and over challengers; a guardrail that is judged on shadow
-    pairs too has to share it with those (`rollout.evaluating`). All of them together, over all looks, roll back a
-    rollout without harm with the chance alpha_rollback at most (Bonferroni). A goal decides nothing; its interval
-    has the plan's alpha, split over challengers alone. Passing needs no split: all guardrails must.
+    The plan's is split over guardrails by `alpha_weight` and over the comparisons each takes part in: one for each
+    challenger, and one for shadow pairs. All of them together, over all looks, roll back a rollout without harm
+    with the chance alpha_rollback at most (Bonferroni). A goal decides nothing; its interval has the plan's
+    alpha, split over the comparisons alone. Passing needs no split: all guardrails must.
     """
-    comparisons = len(plan.challengers or ("",))
+    comparisons = len(plan.challengers or ("",)) + any(step.mode == "shadow" for step in plan.steps)
     weights = sum(one.alpha_weight for one in plan.guardrails)
     each = plan.alpha_rollback / comparisons
     return {one.name: each * one.alpha_weight / weights for one in plan.guardrails} | {

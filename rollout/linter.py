@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from rollout.guardrail import Guardrail, Metric, Stage, Verdict
+from rollout.guardrail import Guardrail, Metric, Verdict
 from rollout.plan import Plan
 from rollout.power_preview import Power, bearable, powers
 from rollout.simulated_units import weights
@@ -81,7 +81,7 @@ def _of_units(plan: Plan, traffic: Traffic) -> Iterator[Finding]:
 
 def _of_outcomes(plan: Plan) -> Iterator[Finding]:
     """Yield what outcomes that decisions make known cannot tell."""
-    labelled = [one for one in plan.guardrails if one.counted is Stage.LABELLED]
+    labelled = [one for one in plan.guardrails if one.metric.needs_outcome]
     if not plan.selective_labels or not labelled:
         return
     has_shadow = plan.steps[0].mode == "shadow"

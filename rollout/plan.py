@@ -11,7 +11,6 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from rollout.assignment import MAX_WEIGHT_BP
 from rollout.durations import Duration
 from rollout.errors import InvalidPlanError
 from rollout.guardrail import Guardrail, Stage
@@ -78,10 +77,6 @@ class Plan(BaseModel):
         order = {"shadow": 0, "canary": 1, "soak": 2}
         if any(order[one.mode] > order[next_.mode] for one, next_ in itertools.pairwise(self.steps)):
             raise ValueError("steps go from shadow to canary to soak")
-        for before, after in itertools.pairwise(self.steps):
-            # With less, units that were in no cohort would come back to one arm of the soak more than to the other.
-            if (before.mode, after.mode) == ("canary", "soak") and before.weight != MAX_WEIGHT_BP / 10_000:
-                raise ValueError("a soak comes after a canary step with weight 0.5, where every unit is compared")
         names = [guardrail.name for guardrail in (*self.guardrails, *self.goals)]
         if len(set(names)) != len(names):
             raise ValueError("two guardrails have the same name; give one an `id`")
@@ -89,6 +84,9 @@ class Plan(BaseModel):
             raise ValueError("a plan without guardrails is a manual split: one step, with a weight")
         if self.goals and len(self.steps) > 1:
             raise ValueError("an experiment, which has goals, has one step")
+        # Those who come back would be in one's cohort more than in another's, and shadow scores the first alone.
+        if count > 1 and (len(self.steps) > 1 or self.steps[0].mode != "canary"):
+            raise ValueError("several challengers are compared in one canary step")
         if self.unit == "request" and self.on_missing_key == "champion":
             raise ValueError("`unit: request` analyses rows without units: set on_missing_key to request")
         return self
@@ -100,8 +98,9 @@ class Plan(BaseModel):
 
     @property
     def promotes(self) -> bool:
-        """Whether what has passed is promoted by itself: not of an experiment, nor of several challengers."""
-        return bool(self.guardrails) and not self.goals and len(self.challengers or ("",)) == 1
+        """Whether what has passed is promoted by itself: not where nothing must, nor one of several challengers."""
+        is_one = len(self.challengers or ("",)) == 1
+        return is_one and not self.goals and any(one.required for one in self.guardrails)
 
     @property
     def missing_key(self) -> Literal["champion", "request"]:

@@ -177,7 +177,7 @@ def weights(plan: Plan, step: Step) -> dict[str, float]:
         case "shadow":
             return {PAIRED: step.sample}
         case "soak":
-            return {challenger_arms(plan)[0]: 1 - plan.holdback, CONTROL: plan.holdback}
+            return {challenger_arms(plan)[0]: plan.holdback, CONTROL: plan.holdback}
         case "canary":
             served = {arm: bp / 10_000 for arm, bp in zip(challenger_arms(plan), step.weights_bp, strict=False)}
             return {**served, CONTROL: max(served.values())}

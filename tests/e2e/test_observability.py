@@ -91,6 +91,36 @@ def webhook() -> Iterator[Webhook]:
         yield listening
 
 
+SPLIT: dict[str, Any] = {"model": "small", "steps": [{"weight": 0.3}]}
+WATCHED: dict[str, Any] = {
+    "model": "small",
+    "steps": [{"mode": "shadow", "sample": 1.0, "min_duration": "1h"}],
+    "guardrails": [{"metric": "error_rate", "margin": 0.5, "on_violation": "warn"}],
+    "eval_interval": "1s",
+}
+
+
+def start(running: Any, plan: dict[str, Any]) -> None:
+    """Start a rollout; the one before, if there is any, is given up."""
+    for one in running.get("/api/v1/rollouts").json()["rollouts"]:
+        if one["finished_at"] is None:
+            running.post(f"/api/v1/rollouts/{one['id']}/abort", {})
+    until(lambda: all(one["finished_at"] for one in running.get("/api/v1/rollouts").json()["rollouts"]), 30)
+    started = running.post("/api/v1/rollouts?override=it+is+watched+for+seconds", plan)
+    assert started.status_code < 300, started.text
+
+
+@pytest.fixture
+def watched(served: Any, request: pytest.FixtureRequest) -> Iterator[None]:
+    """For the dashboard of rollouts, one with guardrails and shadow traffic; then the split again."""
+    if request.node.callspec.params["dashboard"].stem != "rollouts":
+        yield
+        return
+    start(served, WATCHED)
+    yield
+    start(served, SPLIT)
+
+
 @pytest.fixture(scope="module")
 def served(
     tmp_path_factory: pytest.TempPathFactory,
@@ -105,9 +135,7 @@ def served(
     with deployment.serving(**SETTINGS) as running:
         running.wait_for_workers(lambda detail: detail["ready"], 60)
         with Traffic(running.url, small_features).running():
-            plan = {"model": "small", "steps": [{"weight": 0.3}]}
-            started = running.post("/api/v1/rollouts", plan)
-            assert started.status_code < 300, started.text
+            start(running, SPLIT)
             yield running
 
 
@@ -153,6 +181,7 @@ def panels(dashboard: Path) -> list[tuple[str, str]]:
     return [(panel["title"], target["expr"]) for panel in content["panels"] for target in panel.get("targets", [])]
 
 
+@pytest.mark.usefixtures("watched")
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
 def test_every_panel_has_data(prometheus: Prometheus, dashboard: Path) -> None:
     empty = {}

@@ -56,6 +56,7 @@ def answers(served: Any, name: str, stranger: Stranger) -> list[float]:
     return [one["probability"] for one in predictions]
 
 
+@pytest.mark.long
 def test_models_named_in_the_settings_are_served_and_adopted_ones_answer_the_same(
     tmp_path: Path, store: Path, strangers: dict[str, Stranger], new_deployment: Callable[[Path], Any]
 ) -> None:

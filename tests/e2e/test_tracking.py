@@ -144,6 +144,7 @@ def delivered_through_absence(server: Server, new_tracker: Callable[..., Tracker
     until(tracker.problems)
 
 
+@pytest.mark.long
 def test_mlflow_on_sqlite_gets_what_waited_for_it(
     sqlite_server: Server, new_tracker: Callable[..., Tracker]
 ) -> None:

@@ -82,11 +82,12 @@ def test_the_gauges_say_what_waits(companion: Companion, monkeypatch: pytest.Mon
     state = StateMetrics()
     companion.start()
     until(lambda: companion._lock is not None)
-    monkeypatch.setattr(companion._shipper, "_ship_segments", lambda: None)
-    with_features(companion, "waits")
-    size = sum(path.stat().st_size for path in companion.home.spool.iterdir())
-    until(lambda: companion._shipper.waiting_rows == 1)
-    companion._set_gauges(state)
+    with monkeypatch.context() as patched:
+        patched.setattr(companion._shipper, "_ship_segments", lambda: None)
+        with_features(companion, "waits")
+        size = sum(path.stat().st_size for path in companion.home.spool.iterdir())
+        until(lambda: companion._shipper.waiting_rows == 1)
+        companion._set_gauges(state)
     value = state.registry.get_sample_value
     assert value("fairmind_prediction_log_spool_bytes") == size
     assert value("fairmind_prediction_log_unshipped_rows") == 1

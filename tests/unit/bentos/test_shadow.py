@@ -17,7 +17,7 @@ from tests.unit.bentos.test_predict import spooled
 from tests.unit.bentos.test_worker import until
 
 UNITS = [None, *(f"person-{number}" for number in range(59))]
-SHADOW = {"shadow_bp": 10_000, "rollout_id": "r-1", "epoch": 5}
+SHADOW = {"shadow_bp": 10_000, "rollout_id": "r-1", "epoch": 5, "on_missing_key": "request"}
 
 
 def pairs(service: Any) -> list[dict[str, Any]]:

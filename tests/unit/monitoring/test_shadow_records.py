@@ -46,7 +46,7 @@ def pair(**changes: Any) -> ShadowRecord:
 def rows(line: ShadowRecord) -> list[dict[str, Any]]:
     found = decode(encode_shadow(line)).rows
     assert found is not None
-    assert (found.predictions, found.protected, found.block, found.exposures) == ([], [], None, [])
+    assert (found.predictions, found.protected, found.block, found.exposures) == ([], [], None, ())
     return [dict(zip(SHADOW_COLUMNS, row, strict=True)) for row in found.shadows]
 
 

@@ -73,7 +73,9 @@ def test_golden_layouts_hold() -> None:
         (2 * 2**64 // 3, 2 * 2**64 // 3 + 2**62, "control"),
     )
     assert soak_layout(500) == (
-        (0, 2**64 - 922337203685477580, "challenger"),
+        (0, 2**63 - 922337203685477580, "challenger_only"),
+        (2**63 - 922337203685477580, 2**63, "challenger"),
+        (2**63, 2**64 - 922337203685477580, "challenger_only"),
         (2**64 - 922337203685477580, 2**64, "control"),
     )
 
@@ -150,16 +152,21 @@ def test_in_a_soak_nobody_leaves_the_challenger_and_only_the_holdback_stays_in_t
     place: int, weight: int, holdback: int
 ) -> None:
     before, after = cohort(place, weight), cohort_in(soak_layout(holdback), place)
-    assert after is (Cohort.CONTROL if place >= 2**64 - threshold(holdback) else Cohort.CHALLENGER)
-    if before is Cohort.CHALLENGER:
-        assert after is Cohort.CHALLENGER
+    held, half = threshold(holdback), 2**63
+    if place >= 2**64 - held:
+        assert after is Cohort.CONTROL
+        mirror = place - half  # with the same history: compared before exactly where the place in the holdback was
+        assert cohort_in(soak_layout(holdback), mirror) is Cohort.CHALLENGER
+        assert (before is Cohort.CONTROL) == (cohort(mirror, weight) is Cohort.CHALLENGER)
+    else:
+        assert after is (Cohort.CHALLENGER if half - held <= place < half else Cohort.CHALLENGER_ONLY)
 
 
 def test_shares_that_do_not_fit_are_refused() -> None:
     for weights_bp in ([5_001], [3_334, 0], [-1], [0] * 10):
         with pytest.raises(ValueError, match="at most 9 challengers has a share of 0 to 1/"):
             canary_layout(weights_bp)
-    for holdback in (-1, 10_001):
+    for holdback in (-1, 5_001):
         with pytest.raises(ValueError, match="holdback"):
             soak_layout(holdback)
     assert (canary_layout([0, 0]), canary_layout([])) == ((), ())

@@ -263,16 +263,30 @@ def test_evaluations_that_fail_hold_and_after_some_in_a_row_roll_back() -> None:
 def test_an_experiment_is_measured_and_never_promoted_and_harm_ends_it() -> None:
     goal = {"metric": "selection_rate", "margin": 0.0, "required": False}
     plan = guarded(steps=[{"weight": 0.5, "max_duration": "2h"}], goals=[goal])
-    assert move(State.CANARY, 0, timedelta(days=9), plan=plan) is None
+    assert move(State.CANARY, 0, timedelta(hours=1), plan=plan) is None
+    assert move(State.CANARY, 0, timedelta(days=9), plan=plan) == (State.PAUSED, 0), "a person looks at it"
     assert move(State.CANARY, 0, plan=plan, verdicts={"error_rate": VIOLATED}) == (State.ROLLING_BACK, 0)
     several = guarded(challengers=["2", "3"], steps=[{"weights": [0.1, 0.1]}])
     units = {"challenger": 999, "challenger-2": 999, "control": 999}
-    assert move(State.CANARY, 0, timedelta(days=9), plan=several, units=units) is None
+    assert move(State.CANARY, 0, timedelta(hours=9), plan=several, units=units) is None
 
 
 def test_shadow_traffic_alone_promotes_nobody() -> None:
     plan = guarded(steps=[{"mode": "shadow", "sample": 0.5}])
-    assert move(State.SHADOW, 0, timedelta(days=9), plan=plan) is None
+    assert move(State.SHADOW, 0, timedelta(days=1), plan=plan) is None
+    assert move(State.SHADOW, 0, timedelta(days=9), plan=plan) == (State.PAUSED, 0)
+
+
+def test_what_shadow_traffic_cannot_measure_keeps_a_rollout_from_its_soak() -> None:
+    limit = {"metric": "dp_ratio", "attribute": "SEX", "compare": "absolute", "margin": 0.8}
+    plan = guarded(steps=[{"mode": "shadow", "sample": 0.5}, {"mode": "soak"}], guardrails=[limit])
+    assert move(State.SHADOW, 0, plan=plan) is None
+
+
+def test_nothing_is_promoted_where_nothing_must_pass() -> None:
+    plan = guarded(steps=[{"weight": 0.5}], guardrails=[{"metric": "accuracy", "margin": 0.1, "required": False}])
+    assert not plan.promotes
+    assert move(State.CANARY, 0, plan=plan) is None
 
 
 def test_a_manual_split_is_never_moved() -> None:

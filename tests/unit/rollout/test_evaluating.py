@@ -125,6 +125,34 @@ def test_groups_that_are_not_known_decide_nothing_and_hold() -> None:
     assert judgement(found, "error_rate").verdict is not Verdict.INSUFFICIENT_DATA
 
 
+def test_harm_to_those_whose_group_is_known_is_harm() -> None:
+    counts = {key: count for key, count in units().items() if key.group != "2" or key.arm == "control"}
+    counts[UnitKey(CANARY, "challenger", "SEX", "unknown")] = UnitCount(2_000, 2_000, 2_000, 2_000)
+    harmed = cells()
+    harmed["dp_diff:SEX"][CellKey(CANARY, "challenger", "", "2")] = Cell(2_000, 200.0, 200.0)
+    found = look(guarded(), cells=harmed, counts=counts)
+    assert judgement(found, "dp_diff:SEX").verdict is Verdict.VIOLATED
+
+
+def test_outcomes_of_one_group_that_are_not_known_decide_nothing() -> None:
+    plan = guarded(guardrails=[{"metric": "group_accuracy_min", "attribute": "SEX", "margin": 0.1}])
+    counts = units()
+    for arm in ARMS:
+        counts[UnitKey(CANARY, arm, "SEX", "2")] = UnitCount(2_000, 2_000, 2_000, 200)
+    found = judgement(
+        look(plan, cells={plan.guardrails[0].name: cells()["dp_diff:SEX"]}, counts=counts), plan.guardrails[0].name
+    )
+    assert found.verdict is Verdict.INSUFFICIENT_DATA
+    assert "outcomes of only 200 of 2,000 units" in str(found.reason)
+
+
+def test_attributes_that_come_late_need_no_outcomes() -> None:
+    late = {"metric": "dp_diff", "attribute": "SEX", "margin": 0.1, "stage": "labelled"}
+    for plan in (guarded(guardrails=[late]), guarded(guardrails=[late], selective_labels=True)):
+        found = judgement(look(plan, counts=units(labelled=0)), "dp_diff:SEX")
+        assert found.verdict is not Verdict.INSUFFICIENT_DATA
+
+
 def test_attributes_that_come_with_outcomes_are_covered_when_those_are_due() -> None:
     late = {"metric": "dp_diff", "attribute": "SEX", "margin": 0.1, "stage": "labelled"}
     plan = guarded(guardrails=[late])
@@ -177,7 +205,7 @@ def test_the_shares_that_are_expected_are_those_of_the_step() -> None:
         {},
         {"challenger": 0.5, "control": 0.5},
         {"challenger": 0.5, "control": 0.5},
-        {"challenger": 0.95, "control": 0.05},
+        {"challenger": 0.5, "control": 0.5},
     ]
     assert expected_shares(four, four.steps[1].model_copy(update={"weight": 0.0})) == {}
 

@@ -281,10 +281,10 @@ def plan(**others: Any) -> Plan:
     return Plan.parse(content | others)
 
 
-def test_the_budget_of_false_rollbacks_is_split_by_weight_and_over_challengers() -> None:
+def test_the_budget_of_false_rollbacks_is_split_by_weight_and_over_comparisons() -> None:
     assert alphas(plan()) == {"error_rate": pytest.approx(0.0125), "dp_diff:sex": pytest.approx(0.0375)}
     shadowed = plan(steps=[{"mode": "shadow", "sample": 0.1}, {"weight": 0.1}])
-    assert sum(alphas(shadowed).values()) == pytest.approx(0.05)
+    assert sum(alphas(shadowed).values()) == pytest.approx(0.025)
     several = plan(challengers=["2", "3"], steps=[{"weights": [0.1, 0.2]}])
     assert sum(alphas(several).values()) == pytest.approx(0.025)
     goal = plan(goals=[{"metric": "selection_rate", "margin": 0.02}])

@@ -15,7 +15,7 @@ from rollout.traffic import assumed_traffic
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "rollouts.md").read_text(encoding="utf-8")
 PLANS = re.findall(r"^```yaml\n(.+?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
-DEMO = ROOT / "training" / "configs" / "employment-rollout.yaml"
+DEMO = ROOT / "rollout" / "plans" / "employment.yaml"
 
 
 def test_every_plan_on_the_page_is_one() -> None:
