@@ -14,7 +14,7 @@ from registry.reference import CHALLENGER, CHAMPION, Reference
 from registry.registry import Registry
 from registry.wanted import WantedModels
 from rollout import rollouts
-from rollout.approvals import promote_guarded
+from rollout.approvals import check_promotion, promote_guarded
 from rollout.errors import NoUnitsError, RolloutConflictError
 from rollout.outbox import deliver
 from rollout.plan import Plan
@@ -80,13 +80,16 @@ def promote_rollout(
 
     Raises:
         GateRefusedError: A gate refuses and there is no override; nothing changed.
-        RolloutGateError: A guardrail has not passed and there is no override; nothing changed.
+        RolloutGateError: A guardrail has not passed or an approval is missing, and there is no override; or it
+            needs somebody else than who started it; nothing changed.
         RolloutConflictError: The rollout is over.
     """
     rollout = rollouts.find(control, rollout_id)
     if rollout.finished_at is not None:
         raise RolloutConflictError(f"rollout '{rollout_id}' is over: {rollout.state}")
     reference = Reference(rollout.model, version=rollout.challenger_version)
+    if rollout.is_guarded:  # before the override is recorded on the version: what is refused leaves nothing there
+        check_promotion(control, rollout_id, override=override, actor=actor, now=now)
     admit(registry, registry.find(reference), override=override, actor=actor, now=now)
     if rollout.is_guarded:
         promoted = promote_guarded(control, rollout_id, override=override, actor=actor, now=now)

@@ -18,13 +18,14 @@ class Hold(StrEnum):
     ERROR = "error"
     INCONCLUSIVE = "inconclusive"
     VIOLATED = "violated"
+    LOWERED = "lowered"
 
 
 RECOVERING: Final = frozenset(
     {Hold.LABEL_COVERAGE, Hold.ATTRIBUTE_COVERAGE, Hold.NO_DATA, Hold.ALIAS_MOVED, Hold.ERROR}
 )
-"""Kinds that are over when what was missing is there again. The others are evidence that something is wrong, which
-does not go away by waiting: a person looks, and resumes in spite of it."""
+"""Kinds that are over when what was missing is there again. The others are evidence that something is wrong, or a
+person's doubt, which does not go away by waiting: a person looks, and resumes in spite of it."""
 
 
 def told(kind: Hold | str, words: str) -> str:

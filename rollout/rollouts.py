@@ -21,7 +21,7 @@ from rollout.beginning import admit_all, check_champion_serves, check_cooldown, 
 from rollout.decisions import Move
 from rollout.errors import InvalidPlanError, RolloutConflictError, RolloutNotFoundError
 from rollout.history import Action, begin, change
-from rollout.holds import kind_of
+from rollout.holds import Hold, kind_of, told
 from rollout.plan import Plan
 from rollout.serving_store import NO_ROLLOUT, new_salt, write_state
 from rollout.states import ENDING, PAUSABLE, TERMINAL, State
@@ -138,23 +138,38 @@ def start(
 def set_weight(engine: Engine, rollout_id: str, weight: float, *, actor: str, now: datetime) -> Rollout:
     """Give the challenger another share of the units; assignments change as little as possible.
 
+    Lowering the weight of a rollout with guardrails pauses it, for its next step would raise it again; what paused
+    for that alone may be lowered further.
+
     Raises:
         InvalidPlanError: The weight lies outside 0 to 0.5, or above what the guardrails have let it have.
         RolloutConflictError: The rollout is paused or over, or has several challengers.
     """
     weight_bp = weight_to_bp(weight)
     with engine.begin() as connection:
-        row = active_row(connection, rollout_id, {State.CANARY})
+        row = row_of(connection, rollout_id)
+        if Hold.LOWERED not in map(kind_of, row.held or ()):
+            row = active_row(connection, rollout_id, {State.CANARY})
         if row.challengers:
             raise RolloutConflictError(
                 f"rollout '{rollout_id}' has several challengers: their weights are its plan's"
             )
-        if Plan.parse(row.plan).guardrails and weight_bp > row.weight_bp:
+        is_guarded = bool(Plan.parse(row.plan).guardrails)
+        if is_guarded and weight_bp > row.weight_bp:
             raise InvalidPlanError(
                 f"weight {weight:g} is above {row.weight_bp / 10_000:g}: the weight of a rollout with guardrails "
                 "rises by its steps; by hand it can be lowered"
             )
-        change(connection, row, Action.WEIGHT_CHANGED, actor=actor, now=now, weight_bp=weight_bp)
+        values: dict[str, Any] = {"weight_bp": weight_bp}
+        if is_guarded and weight_bp < row.weight_bp:
+            words = f"the weight was lowered to {weight:g} by hand"
+            values |= {
+                "state": str(State.PAUSED),
+                "paused_from": row.paused_from or row.state,
+                "held": [told(Hold.LOWERED, words)],
+                "reason": words,
+            }
+        change(connection, row, Action.WEIGHT_CHANGED, actor=actor, now=now, **values)
         write_state(connection, row.model, now, weight_bp=weight_bp)
         return as_rollout(row_of(connection, rollout_id))
 

@@ -11,11 +11,11 @@ from database.engine import reading
 from registry.errors import ModelNotFoundError
 from registry.reference import Reference
 from registry.registry import Registry
-from rollout.errors import RolloutNotFoundError
 from rollout.evaluations import CODE_VERSION, content_id, evaluations, repeat
 from rollout.history import canonical, event_hash, event_rows, first_hash
 from rollout.outbox import is_waiting
 from rollout.plan import Plan
+from rollout.rollouts import row_of
 from rollout.states import TERMINAL
 from rollout.tables import EVALUATION, ROLLOUT
 from rollout.transitions import head_tag
@@ -57,18 +57,16 @@ def verify_log(engine: Engine, registry: Registry, rollout_id: str | None = None
         RolloutNotFoundError: There is none with this id.
         RegistryUnavailableError: The registry cannot be asked.
     """
-    wanted = select(ROLLOUT).order_by(ROLLOUT.c.created_at)
     if rollout_id is not None:
-        wanted = wanted.where(ROLLOUT.c.id == rollout_id)
+        return [_verify(engine, registry, rollout_id)]
     with reading(engine) as connection:
-        rows = list(connection.execute(wanted))
-    if rollout_id is not None and not rows:
-        raise RolloutNotFoundError(rollout_id)
-    return [_verify(engine, registry, row) for row in rows]
+        names = list(connection.execute(select(ROLLOUT.c.id).order_by(ROLLOUT.c.created_at)).scalars())
+    return [_verify(engine, registry, name) for name in names]
 
 
-def _verify(engine: Engine, registry: Registry, row: Row[Any]) -> Verified:
-    with reading(engine) as connection:
+def _verify(engine: Engine, registry: Registry, rollout_id: str) -> Verified:
+    with reading(engine) as connection:  # one view of the rollout and its events, which may go on meanwhile
+        row = row_of(connection, rollout_id)
         events = event_rows(connection, row.id)
         looked = list(connection.execute(select(EVALUATION).where(EVALUATION.c.rollout_id == row.id)))
         bad = _first_bad(row, events)

@@ -160,6 +160,17 @@ def test_a_rollout_whose_challenger_a_gate_refuses_goes_on_as_it_was(
     assert finish(control, registry, rollout, override="agreed").state == "promoted"
 
 
+def test_an_override_of_a_promotion_that_is_refused_is_not_on_record(
+    control: Engine, registry: FakeRegistry
+) -> None:
+    guardrails = [{"metric": "error_rate", "margin": 0.02}]
+    plan = {"model": "credit", "challenger": "3", "steps": [{"weight": 0.1}], "guardrails": guardrails}
+    rollout = rollouts.start(control, Plan.parse(plan), registry, actor="ada", now=NOW, override="a pilot")
+    with pytest.raises(RolloutConflictError, match="is pending"):
+        finish(control, registry, rollout, override="in a hurry")
+    assert registry.find(Reference("credit", version="3")).tags["fairmind.override.reason"] == "a pilot"
+
+
 def test_a_promotion_cut_off_after_the_alias_moved_is_finished_by_repeating_it(
     control: Engine, registry: FakeRegistry
 ) -> None:

@@ -60,12 +60,94 @@ def test_a_promotion_by_hand_needs_what_has_passed_or_a_reason_which_is_kept(can
     assert "the board agreed" in str(history(steering.control, steering.rollout_id)[-1].reason)
 
 
+def test_a_promotion_by_hand_of_what_has_passed_is_somebody_elses_too_where_four_eyes_are_wanted(
+    steering: Steering,
+) -> None:
+    steering.start(**CANARY, four_eyes=True)
+    controller = steering.controller()
+    steering.tick(controller)
+    steering.see()
+    assert steering.tick(controller) == "promoting"
+    for override in (None, "in a hurry"):
+        with pytest.raises(RolloutGateError, match="wants four eyes"):
+            promote_guarded(steering.control, steering.rollout_id, override=override, actor="ada", now=steering.now)
+    ended = promote_guarded(steering.control, steering.rollout_id, override=None, actor="bob", now=steering.now)
+    assert ended.state == "promoted"
+
+
+@pytest.mark.parametrize("is_approved", [False, True])
+def test_an_approval_that_a_step_wants_is_missed_by_a_promotion_by_hand(
+    steering: Steering, is_approved: bool
+) -> None:
+    steering.start(steps=[CANARY["steps"][0] | {"requires_approval": True}])
+    controller = steering.controller()
+    steering.tick(controller)
+    steering.see()
+    assert steering.tick(controller) == "awaiting_approval"
+    if is_approved:
+        approve(steering.control, steering.rollout_id, reason=None, actor="bob", now=steering.now)
+    else:
+        with pytest.raises(RolloutGateError, match="has not passed: step 1 was not approved"):
+            promote_guarded(steering.control, steering.rollout_id, override=None, actor="bob", now=steering.now)
+    override = None if is_approved else "the board agreed"
+    promote_guarded(steering.control, steering.rollout_id, override=override, actor="bob", now=steering.now)
+    reason = str(history(steering.control, steering.rollout_id)[-1].reason)
+    assert ("in spite of: step 1 was not approved" in reason) is not is_approved
+
+
+def test_an_approval_counts_for_its_own_step(steering: Steering) -> None:
+    wanted = CANARY["steps"][0] | {"requires_approval": True}
+    steering.start(steps=[wanted | {"weight": 0.05}, wanted])
+    controller = steering.controller()
+    steering.tick(controller)
+    steering.see()
+    assert steering.tick(controller) == "awaiting_approval"
+    approve(steering.control, steering.rollout_id, reason=None, actor="bob", now=steering.now)
+    with pytest.raises(RolloutGateError, match="has not passed: step 2 was not approved"):
+        promote_guarded(steering.control, steering.rollout_id, override=None, actor="bob", now=steering.now)
+
+
+def test_an_evaluation_that_is_old_proves_nothing_to_a_person(steering: Steering) -> None:
+    steering.start(steps=[CANARY["steps"][0] | {"requires_approval": True}])
+    controller = steering.controller()
+    steering.tick(controller)
+    steering.see()
+    assert steering.tick(controller) == "awaiting_approval"
+    late = steering.now + timedelta(seconds=61)
+    with pytest.raises(RolloutGateError, match="its last evaluation is 61 s old"):
+        approve(steering.control, steering.rollout_id, reason=None, actor="bob", now=late)
+    approve(steering.control, steering.rollout_id, reason=None, actor="bob", now=late - timedelta(seconds=1))
+    with pytest.raises(RolloutGateError, match="its last evaluation is 61 s old"):
+        promote_guarded(steering.control, steering.rollout_id, override=None, actor="bob", now=late)
+
+
 def test_a_guarded_weight_may_be_lowered_and_not_raised(canary: Canary) -> None:
     steering, _ = canary
     lowered = rollouts.set_weight(steering.control, steering.rollout_id, 0.05, actor="ada", now=steering.now)
     assert (lowered.weight, steering.served().weight_bp) == (0.05, 500)
     with pytest.raises(InvalidPlanError, match="it can be lowered"):
         rollouts.set_weight(steering.control, steering.rollout_id, 0.06, actor="ada", now=steering.now)
+
+
+def test_a_lowered_weight_stays_until_somebody_resumes(steering: Steering) -> None:
+    steering.start(steps=[CANARY["steps"][0] | {"weight": 0.05}, *CANARY["steps"]])
+    controller = steering.controller()
+    steering.tick(controller)
+    steering.see()
+    for weight in (0.02, 0.0):
+        lowered = rollouts.set_weight(steering.control, steering.rollout_id, weight, actor="ada", now=steering.now)
+        assert (lowered.state, lowered.weight, steering.served().weight_bp) == ("paused", weight, weight * 10_000)
+        assert steering.tick(controller) == "paused"
+    assert steering.found().reason == "the weight was lowered to 0 by hand"
+    rollouts.resume(steering.control, steering.rollout_id, actor="ada", now=steering.now)
+    assert (steering.tick(controller), steering.served().weight_bp) == ("canary", 5_000)
+
+
+def test_what_is_paused_for_something_else_keeps_its_weight(canary: Canary) -> None:
+    steering, _ = canary
+    rollouts.pause(steering.control, steering.rollout_id, reason=None, actor="ada", now=steering.now)
+    with pytest.raises(RolloutConflictError, match="is paused"):
+        rollouts.set_weight(steering.control, steering.rollout_id, 0.05, actor="ada", now=steering.now)
 
 
 def test_several_challengers_are_loaded_weighted_and_never_promoted(steering: Steering) -> None:

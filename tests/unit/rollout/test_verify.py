@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from database.engine import sqlite_engine
 from rollout import rollouts
 from rollout.errors import RolloutNotFoundError
-from rollout.history import event_hash, first_hash
+from rollout.history import event_hash, event_rows, first_hash
 from rollout.tables import EVALUATION, ROLLOUT, ROLLOUT_EVENT
 from rollout.transitions import head_tag
 from rollout.verify import Verified, verify_log
@@ -173,6 +174,21 @@ def test_an_active_rollout_and_a_manual_one_are_verified_too(over: Steering) -> 
     over.controller().deliver(over.now)
     assert (found(over).problem, found(over).note) == (None, None)
     assert len(verify_log(over.control, over.registry)) == 2
+
+
+def test_a_rollout_that_goes_on_while_it_is_verified_is_no_tampering(
+    over: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over.registry.set_alias("credit", "challenger", "3")
+    over.start(guardrails=[], steps=[{"weight": 0.1}])
+
+    def late(connection: Connection, rollout_id: str) -> list[Row[Any]]:
+        rollouts.pause(over.control, rollout_id, reason=None, actor="ada", now=over.now)
+        return event_rows(connection, rollout_id)
+
+    monkeypatch.setattr("rollout.verify.event_rows", late)
+    assert found(over).problem is None
+    assert over.state() == "paused"
 
 
 def test_an_unknown_rollout_is_named(over: Steering) -> None:
