@@ -16,7 +16,7 @@ from registry.wanted import WantedModels
 from rollout import rollouts
 from rollout.approvals import check_promotion, promote_guarded
 from rollout.errors import NoUnitsError, RolloutConflictError
-from rollout.outbox import deliver
+from rollout.outbox import deliver, supersede
 from rollout.plan import Plan
 from rollout.rollouts import Rollout
 from rollout.serving_store import follow_aliases, serving_epochs
@@ -119,11 +119,17 @@ def promote_version(
 ) -> Promotion:
     """Point an alias at a version and let what serves follow, which is every champion or what `wanted` names.
 
+    A rollout's promotion that still waits for the registry gives way to that.
+
     Raises:
         GateRefusedError: A gate refuses and there is no override; nothing changed.
         RolloutConflictError: The model has an active rollout, which decides what serves.
     """
     _refuse_during_rollout(control, reference.name)
+    if alias == CHAMPION:
+        # Before the alias moves, or the outbox moves it on; and not for what the gates refuse.
+        admit(registry, registry.find(reference), override=override, actor=actor, now=now)
+        supersede(control, reference.name, now)
     promotion = _promote(registry, reference, alias=alias, override=override, actor=actor, now=now)
     follow(control, registry, now, wanted)
     return promotion
@@ -138,9 +144,13 @@ def roll_back(
     now: datetime,
     wanted: WantedModels | None = None,
 ) -> Promotion:
-    """Put the previous champion back and let what serves follow, as for `promote_version`."""
+    """Put the previous champion back and let what serves follow, as for `promote_version`.
+
+    Where a rollout's promotion still waits for the registry, that is the champion before the rollout.
+    """
     _refuse_during_rollout(control, name)
-    promotion = rollback_alias(registry, name, actor=actor, now=now)
+    before_rollout = supersede(control, name, now)
+    promotion = rollback_alias(registry, name, actor=actor, now=now, to=before_rollout)
     follow(control, registry, now, wanted)
     return promotion
 

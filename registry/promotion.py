@@ -58,17 +58,22 @@ def promote(
     return Promotion(alias, _again(registry, version), before, overridden)
 
 
-def rollback(registry: Registry, name: str, *, actor: str, now: datetime) -> Promotion:
+def rollback(registry: Registry, name: str, *, actor: str, now: datetime, to: str | None = None) -> Promotion:
     """Make the previous champion the champion again; it served before, so no gate is asked.
 
     Works once: afterwards there is no previous champion, for the version left behind is not one to go back to.
+    With `to`, the version that was champion before something that serves although its alias has not moved yet,
+    that is the one to go back to; where it still has the alias, nothing is left to move.
 
     Raises:
         ModelNotFoundError: There is no previous champion.
         AliasConflictError: Somebody else moved the champion meanwhile.
     """
-    previous = registry.find(Reference(name, alias=PREVIOUS_CHAMPION))
+    wanted = Reference(name, alias=PREVIOUS_CHAMPION) if to is None else Reference(name, version=to)
+    previous = registry.find(wanted)
     before = _holder(registry, name, CHAMPION)
+    if to is not None and before is not None and before.version == to:
+        return Promotion(CHAMPION, previous, None)
     if before is not None:
         _sign(registry, before, ROLLED_BACK_TAG, actor, now)
     _check_unmoved(registry, name, CHAMPION, before)

@@ -5,6 +5,7 @@ Everything in it may be done twice: whoever died before it noted that something 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, select, update
 
 from database.engine import insert_or_ignore, reading
-from registry.errors import ModelNotFoundError, RegistryError
+from registry.errors import AliasConflictError, ModelNotFoundError, RegistryError
 from registry.promotion import OVERRIDE_TAG, promote
 from registry.reference import CHALLENGER, CHAMPION, Reference
 from registry.registry import Registry
@@ -22,6 +23,9 @@ from rollout.serving_store import write_state
 from rollout.tables import OUTBOX
 
 _LONGEST_PROBLEM: Final = 500
+_SUPERSEDED: Final = "superseded: somebody decided otherwise by hand"
+
+_log = logging.getLogger(__name__)
 
 
 class Kind(StrEnum):
@@ -52,6 +56,21 @@ def is_waiting(connection: Connection, key: str) -> bool:
     return connection.execute(found).first() is not None
 
 
+def supersede(engine: Engine, model: str, now: datetime) -> str | None:
+    """Leave undone what waits to move a model's alias `champion`, for somebody decides otherwise by hand.
+
+    Returns:
+        The version that was champion before the rollout whose promotion waited; None where none did.
+    """
+    waits = (OUTBOX.c.model == model, OUTBOX.c.kind == Kind.PROMOTE, OUTBOX.c.done_at.is_(None))
+    with engine.begin() as connection:
+        left = connection.execute(select(OUTBOX).where(*waits).order_by(OUTBOX.c.id.desc())).first()
+        if left is None:
+            return None
+        connection.execute(update(OUTBOX).where(*waits).values(done_at=now, problem=_SUPERSEDED))
+    return str(left.payload["champion"])
+
+
 def deliver(engine: Engine, registry: Registry, now: datetime, held: Held | None = None) -> int:
     """Do what waits, oldest first; return how much is left. What fails is noted, and tried again by the next call.
 
@@ -62,13 +81,24 @@ def deliver(engine: Engine, registry: Registry, now: datetime, held: Held | None
         waiting = list(connection.execute(select(OUTBOX).where(OUTBOX.c.done_at.is_(None)).order_by(OUTBOX.c.id)))
     left = 0
     for row in waiting:
+        if not _still_waits(engine, row, held):
+            continue  # somebody did it, or decided otherwise, while the ones before took their time
         problem = _attempt(registry, row, now)
+        if problem is not None and problem != row.problem:
+            _log.warning("'%s' waits to be done in the registry: %s", row.key, problem)
         left += problem is not None
         with engine.begin() as connection:
             if held is not None:
                 check(connection, held)
             _note(connection, row, problem, now)
     return left
+
+
+def _still_waits(engine: Engine, row: Row[Any], held: Held | None) -> bool:
+    with reading(engine) as connection:
+        if held is not None:
+            check(connection, held)
+        return is_waiting(connection, row.key)
 
 
 def _attempt(registry: Registry, row: Row[Any], now: datetime) -> str | None:
@@ -88,12 +118,24 @@ def _attempt(registry: Registry, row: Row[Any], now: datetime) -> str | None:
 
 def _promote(registry: Registry, model: str, payload: Mapping[str, Any], now: datetime) -> None:
     version = registry.find(Reference(model, version=payload["version"]))
+    if not payload["alias_moved"]:
+        _check_alias(registry, model, {payload["champion"], version.version}, payload["champion"])
     # Its gates were asked when the rollout began; who overrode them then did so for what it leads to.
     override = payload.get("override") or version.tags.get(f"{OVERRIDE_TAG}.reason")
     reference = Reference(model, version=version.version)
     promotion = promote(registry, reference, alias=CHAMPION, override=override, actor=payload["actor"], now=now)
     if CHALLENGER in promotion.version.aliases:
         registry.delete_alias(model, CHALLENGER)  # the champion challenges nobody
+
+
+def _check_alias(registry: Registry, model: str, known: set[str], expected: str) -> None:
+    """Refuse to overwrite an alias that somebody moved: where it went is a decision, too."""
+    try:
+        holder = registry.find(Reference(model, alias=CHAMPION)).version
+    except ModelNotFoundError:
+        holder = None
+    if holder not in known:
+        raise AliasConflictError(model, CHAMPION, expected=expected, found=holder)
 
 
 def _note(connection: Connection, row: Row[Any], problem: str | None, now: datetime) -> None:

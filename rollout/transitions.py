@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 
 from rollout.decisions import Move, Progress
 from rollout.history import Action, change
-from rollout.holds import recovers
+from rollout.holds import Hold, kind_of, recovers
 from rollout.outbox import Kind, post
 from rollout.plan import Plan
 from rollout.serving_store import NO_ROLLOUT, write_state
@@ -94,7 +94,13 @@ def carry_out(
     if move.to in TERMINAL:
         after_end(connection, row, head, now)
     if move.to is State.PROMOTED:
-        payload = {"version": row.challenger_version, "actor": actor, "override": override}
+        payload = {
+            "version": row.challenger_version,
+            "champion": row.champion_version,
+            "alias_moved": _is_known_to_be_moved(row),
+            "actor": actor,
+            "override": override,
+        }
         post(connection, Kind.PROMOTE, key=f"{row.id}:promote", model=row.model, payload=payload, now=now)
     return head
 
@@ -160,6 +166,11 @@ def _values(row: Row[Any], plan: Plan | None, move: Move, now: datetime) -> dict
     if move.to in TERMINAL:
         return values | {"finished_at": now}
     return values if move.to is State.PROMOTING else values | _NEW_STEP
+
+
+def _is_known_to_be_moved(row: Row[Any]) -> bool:
+    """Return whether who decides for the challenger knows that the alias `champion` was moved by hand."""
+    return Hold.ALIAS_MOVED in {*(row.accepted or ()), *map(kind_of, row.held or ())}
 
 
 def _serves_anew(row: Row[Any], move: Move) -> bool:
