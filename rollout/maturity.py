@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -37,7 +38,7 @@ _UNITS_AT_ONCE: Final = 2_000
 _MOST: Final = 100_000
 
 
-def mature(engine: Engine, rollout_id: str, plan: Plan, now: datetime) -> int:
+def mature(engine: Engine, rollout_id: str, plan: Plan, now: datetime, lasting: timedelta = timedelta.max) -> int:
     """Count units whose time has come in labelled statistics; return how many, at most some ten thousands.
 
     A unit counts as of the plan's `label_maturity` after its first prediction, with the outcome that was received
@@ -51,18 +52,21 @@ def mature(engine: Engine, rollout_id: str, plan: Plan, now: datetime) -> int:
         rollout_id: The rollout.
         plan: Its plan; without guardrails or goals of outcomes nothing is due.
         now: The time.
+        lasting: After how long no further units are begun with; the next call goes on.
 
     Raises:
         SQLAlchemyError: The database is away or failed; the next call goes on.
     """
     if not guardrails_at(plan, Stage.LABELLED):
         return 0
-    done = 0
+    done, until = 0, time.monotonic() + lasting.total_seconds()
     for step in (_mature_units, _mature_pairs):
         while done < _MOST:
             with engine.begin() as connection:
                 counted = step(connection, rollout_id, plan, now)
             done += counted
+            if time.monotonic() >= until:
+                return done
             if not counted:
                 break
     return done

@@ -56,6 +56,13 @@ def is_waiting(connection: Connection, key: str) -> bool:
     return connection.execute(found).first() is not None
 
 
+def has_work(engine: Engine) -> bool:
+    """Return whether anything is not done yet."""
+    with reading(engine) as connection:
+        found = select(OUTBOX.c.id).where(OUTBOX.c.done_at.is_(None)).limit(1)
+        return connection.execute(found).first() is not None
+
+
 def supersede(engine: Engine, model: str, now: datetime) -> str | None:
     """Leave undone what waits to move a model's alias `champion`, for somebody decides otherwise by hand.
 

@@ -45,7 +45,7 @@ CANARY: dict[str, Any] = {"steps": [PLAN["steps"][1]]}
 
 @dataclass
 class Steering:
-    """Two databases, a registry, and the time, which only tests move."""
+    """Two databases, a registry, and the time, which only tests move; `elapsed` within a tick, in seconds."""
 
     control: Engine
     log: Engine
@@ -53,6 +53,7 @@ class Steering:
     now: datetime = NOON
     ready: bool = True
     rollout_id: str = ""
+    elapsed: float = 0.0
     _holders: int = field(default=0)
 
     def start(self, **changes: Any) -> Rollout:
@@ -76,6 +77,7 @@ class Steering:
             self.registry,
             holder=f"replica-{self._holders}",
             is_ready=lambda _model: self.ready,
+            clock=lambda: self.elapsed,
         )
 
     def tick(self, controller: Controller, after: timedelta = STEP) -> str:

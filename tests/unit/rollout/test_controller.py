@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
@@ -13,6 +14,8 @@ from rollout.controller import LASTING, LEASE
 from rollout.decisions import MAX_ERRORS
 from rollout.errors import LeaseLostError, RolloutConflictError
 from rollout.evaluations import evaluations, repeat
+from rollout.evidence import Evidence
+from rollout.evidence_store import read_evidence
 from rollout.history import Action, history
 from rollout.lease import acquire, check
 from rollout.plan import Plan
@@ -323,3 +326,43 @@ def test_the_registry_may_be_away_when_a_rollout_ends(canary: Canary) -> None:
 def test_every_action_is_one_that_a_history_can_tell(canary: Canary) -> None:
     steering, _ = canary
     assert set(steering.actions()) <= set(map(str, Action))
+
+
+def test_what_follows_from_a_long_look_is_dated_when_it_is_written(
+    canary: Canary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steering, controller = canary
+    steering.see()
+
+    def takes_a_minute(*_: object) -> None:
+        steering.elapsed += 60
+
+    monkeypatch.setattr("rollout.controller.mature", takes_a_minute)
+    assert steering.tick(controller) == "promoting"
+    assert steering.row().step_entered_at == steering.now + timedelta(minutes=1)
+
+
+def test_the_lease_is_renewed_in_the_middle_of_a_look(canary: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
+    steering, controller = canary
+    steering.see()
+    other, acts = steering.controller(), []
+
+    def takes_long(*_: object) -> None:
+        steering.elapsed += 8
+
+    def is_read_while_another_tries(*what: Any) -> Evidence:
+        acts.append(other.tick(steering.now + timedelta(seconds=16)))
+        return read_evidence(*what)
+
+    monkeypatch.setattr("rollout.controller.mature", takes_long)
+    monkeypatch.setattr("rollout.controller.read_evidence", is_read_while_another_tries)
+    assert steering.tick(controller) == "promoting"
+    assert acts == [False]
+
+
+def test_without_an_active_rollout_nothing_is_written(steering: Steering, monkeypatch: pytest.MonkeyPatch) -> None:
+    steering.follow()
+    controller = steering.controller()
+    monkeypatch.setattr("rollout.controller.acquire", lambda *_: pytest.fail("a lease is a write"))
+    assert controller.tick(steering.now) is None
+    assert controller.deliver(steering.now)

@@ -22,6 +22,7 @@ from tests.unit.monitoring.test_exactly_once import killed_at
 from tests.unit.rollout.evidence_home import (
     FAST,
     MATURITY,
+    ROLLOUT,
     SERVED,
     EvidenceHome,
     answered,
@@ -241,3 +242,13 @@ def test_whoever_dies_and_whenever_it_is_asked_each_unit_counts_with_its_last_ou
         assert counted == (len(latest), right[1])
         assert home.units()[2:] == (5, len(latest))
         home.engine.dispose()
+
+
+def test_after_its_time_no_further_units_are_begun_with(
+    home: EvidenceHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maturity, "_UNITS_AT_ONCE", 1)
+    for name in ("a", "b"):
+        serve(home, name)
+    for left in (1, 1, 0):
+        assert maturity.mature(home.engine, ROLLOUT, home.plan, LATER, timedelta(0)) == left
