@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,15 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from cli import rollout_plans
+from cli import rollout_controller, rollout_plans
 from cli.output import emit_json, results, table
 
 if TYPE_CHECKING:
     from rollout.rollouts import Rollout
 
 app = typer.Typer(help="Split traffic between the champion and a challenger.", no_args_is_help=True)
-
-_SECONDS = 1.0
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Id = Annotated[str, typer.Argument(metavar="ID")]
@@ -30,6 +26,7 @@ Why = Annotated[str | None, typer.Option(help="Why; kept with the rollout.")]
 
 def register(root: typer.Typer) -> None:
     """Add the commands to the root command."""
+    rollout_controller.register(app)
     rollout_plans.register(app)
     root.add_typer(app, name="rollout")
 
@@ -212,34 +209,6 @@ def verify_log(
         results.print("no rollouts yet: there is nothing to check")
     if any(one.problem for one in found):
         raise typer.Exit(1)
-
-
-@app.command()
-def controller(
-    once: Annotated[bool, typer.Option("--once", help="Look at every rollout once, and end.")] = False,
-) -> None:
-    """Decide about rollouts with guardrails, where no service does (FAIRMIND_BENTOS_ROLLOUT_CONTROLLER=false)."""
-    from cli.context import open_context
-    from rollout.controller import Controller
-    from rollout.lease import process_name
-
-    context = open_context()
-    deciding = Controller(context.control, context.log, context.registry, holder=process_name())
-    stop = threading.Event()
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(sign, lambda *_: stop.set())
-    try:
-        acts: bool | None = None
-        while not stop.is_set():
-            acts, acted = deciding.tick(datetime.now(UTC)), acts
-            deciding.deliver(datetime.now(UTC))
-            if once:
-                break
-            if acts != acted:
-                results.print("this process decides" if acts else "another process decides; this one waits")
-            stop.wait(_SECONDS)
-    finally:
-        deciding.stop(datetime.now(UTC))
 
 
 def _show(rollouts: Sequence[Rollout], as_json: bool) -> None:
