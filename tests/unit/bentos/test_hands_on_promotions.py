@@ -12,6 +12,7 @@ from bentos.promotions import promote_version, roll_back
 from database.engine import reading
 from registry.errors import GateRefusedError
 from registry.reference import Reference
+from rollout.approvals import promote_guarded
 from rollout.controller import Controller
 from rollout.tables import OUTBOX
 from tests.fakes.databases import migrated_engine
@@ -120,3 +121,18 @@ def test_an_alias_moved_by_hand_is_not_overwritten_and_the_problem_is_seen(
     assert caplog.text.count("moved by somebody else") == 1
     steering.registry.set_alias("credit", "champion", "1")
     assert settled(steering, controller) == ("2", "2")
+
+
+def test_who_promotes_knowing_that_the_alias_was_moved_moves_it_on(tmp_path: Path) -> None:
+    control, log = (migrated_engine(tmp_path / f"{tree}.db", tree) for tree in ("control", "log"))
+    steering = Steering(control, log, credit_registry(tmp_path))
+    steering.start(**CANARY)
+    controller = steering.controller()
+    steering.tick(controller)
+    steering.registry.set_alias("credit", "champion", "3")
+    steering.follow()
+    assert steering.state() == "paused"
+    promote_guarded(control, steering.rollout_id, override="3 was a mistake", actor="bob", now=steering.now)
+    assert settled(steering, controller) == ("2", "2")
+    control.dispose()
+    log.dispose()
