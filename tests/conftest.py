@@ -25,6 +25,18 @@ settings.register_profile("house", deadline=None)
 settings.load_profile("house")
 
 
+GROUPS = ("clients", "debian", "long")
+GROUP_SECONDS = 900
+"""What a test of a group may take: minutes, and several times as many on a machine that is slow or busy."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test of a group its time, where it does not say itself what it may take."""
+    for item in items:
+        if item.get_closest_marker("timeout") is None and any(map(item.get_closest_marker, GROUPS)):
+            item.add_marker(pytest.mark.timeout(GROUP_SECONDS))
+
+
 def pytest_collection_finish() -> None:
     """Keep the collector from looking, again and again, through all that the tests have imported."""
     gc.collect()

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,7 @@ import pytest
 import yaml
 
 from cli.children import answers, free_port, running, wait_until
+from tests.waiting import PATIENCE, until
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 MONITORING: Final = ROOT / "monitoring"
@@ -86,12 +86,12 @@ class Webhook:
             server.server_close()
             thread.join(10)
 
-    def wait_for(self, alert: str, status: str, seconds: float = 60.0) -> None:
+    def wait_for(self, alert: str, status: str) -> None:
         """Return when an alert has come with a status, after which what came is forgotten."""
-        deadline = time.monotonic() + seconds
-        while (alert, status) not in self.told:
-            assert time.monotonic() < deadline, f"{alert} did not become {status}; there came {self.told}"
-            time.sleep(0.1)
+        until(
+            lambda: (alert, status) in self.told,
+            told=lambda: f"{alert} did not become {status}; there came {self.told}",
+        )
         self.told.clear()
 
 
@@ -103,7 +103,7 @@ class Prometheus:
 
     def query(self, expr: str) -> list[dict[str, Any]]:
         """Return the samples of an instant query; the test fails where it is none."""
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expr}, timeout=10, trust_env=False).json()
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expr}, timeout=60, trust_env=False).json()
         assert answer["status"] == "success", f"{expr}: {answer}"
         found: list[dict[str, Any]] = answer["data"]["result"]
         return found
@@ -164,5 +164,5 @@ def _prometheus(folder: Path, service_url: str, alertmanager: str) -> Iterator[P
 def _up(name: str, command: list[str], folder: Path, ready: str) -> Iterator[None]:
     log = folder / f"{name}.log"
     with running(name, command, dict(os.environ), log) as process:
-        wait_until(name, process, log, lambda: answers(ready), 60)
+        wait_until(name, process, log, lambda: answers(ready), PATIENCE)
         yield

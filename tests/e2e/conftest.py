@@ -23,6 +23,7 @@ import pytest
 from cli.children import answers, free_port, running, wait_until
 from sources.named import CensusPart, census_employment
 from tests.conftest import THREADS
+from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 FAIRMIND = Path(sys.executable).with_name("fairmind")
@@ -72,11 +73,11 @@ class Deployment:
         with running("the server", command, served.environment, served.server_log) as process:
             served.pid = process.pid
             ready = served.url + until
-            wait_until("the server", process, served.server_log, lambda: answers(ready), 120)
+            wait_until("the server", process, served.server_log, lambda: answers(ready), PATIENCE)
             yield served
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=30, trust_env=False)
+        return httpx.get(self.url + path, timeout=60, trust_env=False)
 
     def post(self, path: str, body: Any) -> httpx.Response:
         return httpx.post(self.url + path, json=body, timeout=60, trust_env=False)
@@ -105,17 +106,21 @@ class Deployment:
         answered: list[dict[str, Any]] = response.json()["predictions"]
         return answered
 
-    def wait_for_workers(self, claim: Callable[[dict[str, Any]], bool], seconds: float = 20.0) -> float:
+    def wait_for_workers(self, claim: Callable[[dict[str, Any]], bool]) -> float:
         """Return the seconds until every worker's readiness says `claim`; a new connection reaches any of them."""
         began = time.monotonic()
         agreeing: set[int] = set()
-        while len(agreeing) < WORKERS:
-            assert time.monotonic() - began < seconds, "not every worker followed"
-            detail = self.get("/readyz").json()
+        detail: dict[str, Any] = {}
+
+        def all_agree() -> bool:
+            detail.update(self.get("/readyz").json())
             if claim(detail):
                 agreeing.add(detail["worker"])
             else:
                 agreeing.clear()
+            return len(agreeing) == WORKERS
+
+        until(all_agree, told=lambda: f"not every worker followed: {detail}")
         return time.monotonic() - began
 
 
@@ -125,6 +130,9 @@ class Load:
 
     `answered` has the prediction id, the version and the seconds of each answer by the id its caller gave it, which
     begins with `prefix`; `refused` are those ids that were answered with an error. A unit is asked about once.
+
+    Before each question a client rests: the Companion gives way to who answers, and without it has no turn for as
+    long as a load lasts that fills the machine.
     """
 
     url: str
@@ -133,6 +141,7 @@ class Load:
     model: str | None = None
     prefix: str = ""
     with_units: bool = False
+    rest_seconds: float = 0.01
     answered: dict[str, tuple[str, str, float]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
@@ -153,17 +162,19 @@ class Load:
             for thread in asking:
                 thread.join(60)
 
-    def wait_for(self, more: int, seconds: float = 60.0) -> None:
+    def wait_for(self, more: int) -> None:
         """Return when so many more are answered."""
-        wanted, deadline = len(self.answered) + more, time.monotonic() + seconds
-        while len(self.answered) < wanted:
-            assert time.monotonic() < deadline, f"{len(self.answered)} of {wanted} answered; {self.failed[-1:]}"
-            time.sleep(0.05)
+        wanted = len(self.answered) + more
+        until(
+            lambda: len(self.answered) >= wanted,
+            told=lambda: f"{len(self.answered)} of {wanted} answered; {self.failed[-1:]}",
+            progress=lambda: len(self.answered),
+        )
 
     def _ask(self, number: int, done: threading.Event) -> None:
         with httpx.Client(base_url=self.url, timeout=30, trust_env=False) as client:
             for count in itertools.count():
-                if done.is_set():
+                if done.wait(self.rest_seconds):
                     return
                 caller_id = f"{self.prefix}{number}-{count}"
                 instance = {"features": self.features[count % len(self.features)], "id": caller_id}
@@ -198,7 +209,7 @@ def fairmind() -> Callable[..., subprocess.CompletedProcess[str]]:
         environment = Deployment(folder / "home").environment
         command = [str(FAIRMIND), *arguments]
         return subprocess.run(
-            command, env=environment, cwd=folder, capture_output=True, text=True, timeout=280, check=False
+            command, env=environment, cwd=folder, capture_output=True, text=True, timeout=600, check=False
         )
 
     return run

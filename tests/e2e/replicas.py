@@ -19,7 +19,7 @@ from cli.children import answers, free_port, running, wait_until
 from tests.e2e.conftest import ROOT, WORKERS, Deployment
 from tests.environments import python_of
 from tests.postgres import Postgres
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 MODEL = "small"
 STALE_SECONDS = 5.0 + 1.0
@@ -60,7 +60,7 @@ def predict(client: httpx.Client, instances: Sequence[dict[str, Any]]) -> list[d
 def new_client(url: str) -> httpx.Client:
     """Return a client of one connection, kept; without certificates, whose reading takes longer than a request."""
     limits = httpx.Limits(max_connections=1, keepalive_expiry=None)
-    return httpx.Client(base_url=url, timeout=30, verify=False, trust_env=False, limits=limits)
+    return httpx.Client(base_url=url, timeout=60, verify=False, trust_env=False, limits=limits)
 
 
 @contextlib.contextmanager
@@ -89,7 +89,8 @@ def workers_of(replicas: Sequence[Deployment]) -> Iterator[list[Worker]]:
 
 @dataclass
 class Watch:
-    """Asks every worker for the same unit over and over: by worker, when it answered, by which version and id."""
+    """Asks every worker for the same unit over and over: by worker, when it was asked, and the version and id of
+    its answer."""
 
     workers: Sequence[Worker]
     instance: dict[str, Any]
@@ -110,7 +111,7 @@ class Watch:
             for thread in asking:
                 thread.join(60)
 
-    def until_all_answer_by(self, version: str, seconds: float = 30.0) -> None:
+    def until_all_answer_by(self, version: str) -> None:
         """Return when the last ten answers of every worker, given from now on, are by one version."""
         before = {pid: len(seen) for pid, seen in self.seen.items()}
 
@@ -118,15 +119,13 @@ class Watch:
             since = [seen[before[pid] :][-10:] for pid, seen in self.seen.items()]
             return all(len(last) == 10 and {by for _, by, _ in last} == {version} for last in since)
 
-        until(are_by_it, seconds, lambda: f"not by {version}: {[seen[-1][1:2] for seen in self.seen.values()]}")
+        until(are_by_it, told=lambda: f"not by {version}: {[seen[-1][1:2] for seen in self.seen.values()]}")
 
-    def seconds_until_only(self, version: str, since: float, till: float | None = None) -> list[float]:
-        """Return for each worker after how many seconds another version was last seen in the time from `since`."""
+    def seconds_until_only(self, version: str, since: float, till: float | None = None) -> float:
+        """Return how many seconds after `since` whoever asked any worker was last answered by another version."""
         ended = time.monotonic() if till is None else till
-        others = [
-            [at for at, by, _ in seen if by != version and since <= at < ended] for seen in self.seen.values()
-        ]
-        return [round(max(times, default=since) - since, 2) for times in others]
+        others = [at for seen in self.seen.values() for at, by, _ in seen if by != version and since <= at < ended]
+        return max(others, default=since) - since
 
     @property
     def prediction_ids(self) -> list[str]:
@@ -134,13 +133,13 @@ class Watch:
 
     def _ask(self, worker: Worker, done: threading.Event) -> None:
         while not done.is_set():
+            asked = time.monotonic()
             try:
                 (answer,) = worker.predict([self.instance])
             except (httpx.HTTPError, AssertionError) as error:
                 self.failed.append(f"{type(error).__name__}: {error}")
                 return
-            answered = (time.monotonic(), answer["model_version"], answer["prediction_id"])
-            self.seen[worker.pid].append(answered)
+            self.seen[worker.pid].append((asked, answer["model_version"], answer["prediction_id"]))
             done.wait(0.01)
 
 
@@ -201,13 +200,12 @@ def split(weight: float) -> dict[str, Any]:
     return {"model": MODEL, "challenger": "2", "steps": [{"weight": weight}]}
 
 
-def follow(workers: Sequence[Worker], weight: float, seconds: float = 30.0) -> None:
+def follow(workers: Sequence[Worker], weight: float) -> None:
     """Return when every worker splits with this weight, the challenger loaded."""
     for worker in workers:
         until(
             lambda said=worker.served: (said()["challenger"], said()["weight"]) == ("2", weight),
-            seconds,
-            lambda detail=worker.detail: detail(),
+            told=lambda detail=worker.detail: detail(),
         )
 
 
@@ -218,7 +216,7 @@ def site(home: Path, replicas: Sequence[Deployment], **shared: Any) -> Iterator[
         with ThreadPoolExecutor(len(replicas)) as pool:  # side by side, as they may well be started
             served = list(pool.map(lambda replica: stack.enter_context(replica.serving()), replicas))
         for replica in served:
-            replica.wait_for_workers(lambda detail: MODEL in detail["models"], 60)
+            replica.wait_for_workers(lambda detail: MODEL in detail["models"])
         http, grpc, admin = free_port(), free_port(), free_port()
         config = home / "envoy.json"
         config.write_text(proxied(served, http, grpc, admin))
@@ -227,7 +225,7 @@ def site(home: Path, replicas: Sequence[Deployment], **shared: Any) -> Iterator[
         log = home / "envoy.log"
         process = stack.enter_context(running("Envoy", command, {}, log))
         url = f"http://127.0.0.1:{http}"
-        wait_until("Envoy", process, log, lambda: answers(f"{url}/readyz"), 60)
+        wait_until("Envoy", process, log, lambda: answers(f"{url}/readyz"), PATIENCE)
         made = Site(replicas=served, url=url, grpc_port=grpc, **shared)
         with workers_of(served) as workers, made.client() as client:
             pids = [worker.pid for worker in workers]

@@ -21,6 +21,7 @@ import pytest
 from _bentoml_sdk.service.factory import Service
 
 from cli.children import answers, free_port, running, wait_until
+from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 BENTOML, FAIRMIND = (Path(sys.executable).with_name(name) for name in ("bentoml", "fairmind"))
@@ -57,7 +58,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     variables = environment(home, FAIRMIND_BENTOS_PORT=str(port), FAIRMIND_BENTOS_GRPC_PORT=str(free_port()))
     with running("the server", command, variables, log) as process:
         url = f"http://127.0.0.1:{port}"
-        wait_until("the server", process, log, lambda: answers(f"{url}/api/v1/status"), 120)
+        wait_until("the server", process, log, lambda: answers(f"{url}/api/v1/status"), PATIENCE)
         yield Served(url, home, log, process.pid)
 
 
@@ -126,7 +127,13 @@ def test_nothing_is_reported_to_anybody(served: Served) -> None:
 def test_what_is_reported_when_the_user_says_so_shows_that_the_rehearsal_works(tmp_path: Path) -> None:
     variables = environment(tmp_path / "home", BENTOML_DO_NOT_TRACK="False", FAIRMIND_TYPO="1")
     done = subprocess.run(
-        [BENTOML, "serve", "."], cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60, check=False
+        [BENTOML, "serve", "."],
+        cwd=ROOT,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert "Tracking Payload" in done.stdout + done.stderr
 
@@ -154,7 +161,7 @@ def test_a_setting_that_does_not_exist_refuses_at_once_with_one_line(command: li
         env=environment(tmp_path / "home", FAIRMIND_HOMES="1"),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 2
@@ -190,13 +197,12 @@ def test_when_the_supervisor_is_killed_what_it_started_ends_too(tmp_path: Path) 
     log = tmp_path / "server.log"
     with running("the server", command, environment(tmp_path / "home"), log) as process:
         supervisor = psutil.Process(process.pid)
-        deadline = time.monotonic() + 60
-        while (
-            len(supervisor.children(recursive=True)) < 2 or "FairMindCompanion initialized" not in log.read_text()
-        ):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        until(
+            lambda: (
+                len(supervisor.children(recursive=True)) >= 2 and "FairMindCompanion initialized" in log.read_text()
+            )
+        )
         children = supervisor.children(recursive=True)
         supervisor.kill()
-        _, alive = psutil.wait_procs(children, timeout=30)
+        _, alive = psutil.wait_procs(children, timeout=PATIENCE)
         assert alive == []

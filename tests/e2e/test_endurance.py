@@ -25,7 +25,7 @@ from registry.mlflow_registry import MlflowRegistry
 from registry.store import embedded_tracking_uri
 from tests.fakes.pipelines import labels, people, preprocessing
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).resolve().parents[2]
 WARM_UP, SWAPS, MOST_GROWTH = 20, 200, 0.02
@@ -161,7 +161,7 @@ def test_a_swap_every_two_seconds_under_load_fails_no_request(
     registry = MlflowRegistry(embedded_tracking_uri(small.home / "mlflow.db"))
     workers = {small.get("/readyz").json()["worker"] for _ in range(50)}
     with load(small.url, small_features, clients=6).running() as asking:
-        asking.wait_for(2_000, 120)
+        asking.wait_for(2_000)
         steady = p99(asking)
         before = [psutil.Process(worker).memory_info().rss for worker in sorted(workers)]
         for swap in range(SWAP_SECONDS // 2):

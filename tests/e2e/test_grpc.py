@@ -21,6 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from bentos.grpc_messages import SERVICE, ModelInferResponse
 from cli.children import free_port
 from tests.unit.bentos.grpc_client import outputs, request
+from tests.waiting import until
 
 CLIENTS = 4
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,10 +102,8 @@ class Load:
                 thread.join(60)
 
     def wait_for(self, more: int) -> None:
-        wanted, deadline = self.answered + more, time.monotonic() + 60
-        while self.answered < wanted:
-            assert time.monotonic() < deadline, self.failed[-3:]
-            time.sleep(0.02)
+        wanted = self.answered + more
+        until(lambda: self.answered >= wanted, told=lambda: self.failed[-3:], progress=lambda: self.answered)
 
     def _ask(self, number: int) -> None:
         with channel(self._served) as opened:
@@ -130,10 +129,9 @@ def test_it_answers_as_http_does(served: Any, small_features: list[dict[str, Any
         found = outputs(infer(opened)(request("small", columns), timeout=20))
     assert found["prediction"].tolist() == [one["prediction"] for one in by_http]
     np.testing.assert_allclose(found["probabilities"][:, 1], [one["probability"] for one in by_http], atol=1e-9)
-    deadline = time.monotonic() + 30
-    while 'protocol="grpc"' not in served.get("/metrics").text:  # workers tell what they counted every second or so
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(
+        lambda: 'protocol="grpc"' in served.get("/metrics").text
+    )  # workers tell what they counted from time to time
 
 
 @pytest.mark.long
@@ -146,11 +144,8 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(
         load.wait_for(50)
         os.kill(min(before), signal.SIGKILL)
         load.wait_for(200)
-        served.wait_for_workers(lambda detail: detail["ready"], seconds=60)
-        deadline = time.monotonic() + 60
-        while len(listening(served) - {min(before)}) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        served.wait_for_workers(lambda detail: detail["ready"])
+        until(lambda: len(listening(served) - {min(before)}) == 2)
         load.wait_for(50)
     # What was under way in the killed one, at most a call of each client, is lost and says so.
     assert set(load.failed) <= {"UNAVAILABLE"}

@@ -35,7 +35,7 @@ from sources.named import CensusPart, census_employment
 from tests.fakes.strangers import Stranger, log
 from tests.waiting import until
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.long
 
 MODEL = "people"
 GOOD, UNFAIR, NARROW, SLOW = "2", "3", "4", "5"

@@ -19,6 +19,7 @@ from cli.children import free_port
 from database.engine import sqlite_engine
 from database.migrate import upgrade
 from tests.e2e.conftest import FAIRMIND, ROOT, Deployment
+from tests.waiting import PATIENCE, kept, until
 
 pytestmark = pytest.mark.long
 BENTOML = Path(sys.executable).with_name("bentoml")
@@ -47,7 +48,7 @@ ROUTES: list[tuple[str, str, frozenset[str]]] = [
 
 def ask(url: str, method: str, path: str, key: str = "", **request: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    return httpx.request(method, url + path, headers=headers, timeout=30, trust_env=False, **request)
+    return httpx.request(method, url + path, headers=headers, timeout=60, verify=False, trust_env=False, **request)
 
 
 @pytest.fixture(scope="module")
@@ -114,17 +115,21 @@ def test_a_key_that_nobody_made_is_refused_and_stands_nowhere(exposed: Deploymen
 
 
 def test_every_worker_refuses_a_revoked_key_within_a_second(exposed: Deployment, body: dict[str, Any]) -> None:
-    made = exposed.fairmind("keys", "create", "short", "--scopes", "predict")
-    with httpx.Client(base_url=exposed.url, headers={"Authorization": f"Bearer {made['key']}"}) as client:
-        deadline = time.monotonic() + 30
-        while client.post("/predict", json=body).status_code != 200:  # a new one is let in as soon
-            assert time.monotonic() < deadline
-    exposed.fairmind("keys", "revoke", made["id"])
-    revoked = time.monotonic()
-    time.sleep(1.0)
-    statuses = {ask(exposed.url, "POST", "/predict", made["key"], json=body).status_code for _ in range(30)}
-    assert statuses == {401}
-    assert time.monotonic() - revoked < 10
+    def seconds_it_was_let_in() -> float:
+        made = exposed.fairmind("keys", "create", "short", "--scopes", "predict")
+        until(lambda: ask(exposed.url, "POST", "/predict", made["key"], json=body).status_code == 200)
+        exposed.fairmind("keys", "revoke", made["id"])
+        revoked = let_in = time.monotonic()
+        refused = 0
+        while refused < 30:  # in a row, and a new connection each, which may reach any worker
+            asked = time.monotonic()
+            assert asked < revoked + PATIENCE, "it is let in for good"
+            status = ask(exposed.url, "POST", "/predict", made["key"], json=body).status_code
+            assert status in {200, 401}
+            refused, let_in = (refused + 1, let_in) if status == 401 else (0, asked)
+        return let_in - revoked
+
+    kept(1.0, seconds_it_was_let_in)
 
 
 def test_the_file_that_workers_follow_is_written_again_when_it_is_damaged(
@@ -133,19 +138,13 @@ def test_the_file_that_workers_follow_is_written_again_when_it_is_damaged(
     file = exposed.home / "run" / "keys.json"
     before = file.read_bytes()
     file.write_bytes(b"{")
-    deadline = time.monotonic() + 10
-    while file.read_bytes() != before:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    while ask(exposed.url, "POST", "/predict", keys["predict"]["key"], json=body).status_code == 503:
-        assert time.monotonic() < deadline
+    until(lambda: file.read_bytes() == before)
+    until(lambda: ask(exposed.url, "POST", "/predict", keys["predict"]["key"], json=body).status_code != 503)
 
 
 def test_a_key_has_its_rate_over_all_workers(exposed: Deployment, body: dict[str, Any]) -> None:
     made = exposed.fairmind("keys", "create", "slow", "--scopes", "predict", "--rate", "4")
-    deadline = time.monotonic() + 30
-    while ask(exposed.url, "GET", "/v2", made["key"]).status_code == 401:
-        assert time.monotonic() < deadline
+    until(lambda: ask(exposed.url, "GET", "/v2", made["key"]).status_code != 401)
     began, answers = time.monotonic(), []
     for _ in range(60):
         answers.append(ask(exposed.url, "POST", "/predict", made["key"], json=body))
@@ -228,7 +227,7 @@ def test_without_a_key_nothing_starts_beyond_loopback(command: list[Any], tmp_pa
     if len(command) == 3:
         variables["BENTOML_HOST"] = "0.0.0.0"
     done = subprocess.run(
-        command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 2, done.stderr
     last = done.stderr.strip().splitlines()[-1]

@@ -18,7 +18,7 @@ from training.config import TrainingConfig
 from training.data import load
 from training.split import split_rows
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.long
 
 CONFIG = Path(__file__).resolve().parents[2] / "training" / "configs" / "employment.yaml"
 LEFT_OF_THE_GAP = {"reweighing": 0.6, "threshold": 0.25, "exponentiated-gradient": 0.5}
@@ -58,7 +58,6 @@ def mitigated(new_deployment: Callable[[Path], Any], tmp_path_factory: pytest.Te
                 detail["ready"]
                 and set(detail["models"].get("employment-threshold", {}).get("versions", ())) == {"1", "2"}
             ),
-            seconds=60,
         )
         yield served, said
 

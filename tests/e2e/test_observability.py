@@ -18,9 +18,9 @@ import psutil
 import pytest
 
 from tests.observability import MONITORING, Prometheus, Webhook, observing, ran, tool
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
-pytestmark = [pytest.mark.debian, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.debian
 
 DASHBOARDS = sorted((MONITORING / "grafana" / "dashboards").glob("*.json"))
 VARIABLES = {"$model": ".*", "$__rate_interval": "10s", "[1h]": "[20s]"}
@@ -105,7 +105,7 @@ def start(running: Any, plan: dict[str, Any]) -> None:
     for one in running.get("/api/v1/rollouts").json()["rollouts"]:
         if one["finished_at"] is None:
             running.post(f"/api/v1/rollouts/{one['id']}/abort", {})
-    until(lambda: all(one["finished_at"] for one in running.get("/api/v1/rollouts").json()["rollouts"]), 30)
+    until(lambda: all(one["finished_at"] for one in running.get("/api/v1/rollouts").json()["rollouts"]))
     started = running.post("/api/v1/rollouts?override=it+is+watched+for+seconds", plan)
     assert started.status_code < 300, started.text
 
@@ -133,7 +133,7 @@ def served(
     train_small(deployment)
     deployment.fairmind("models", "promote", "small/2", "--alias", "challenger")
     with deployment.serving(**SETTINGS) as running:
-        running.wait_for_workers(lambda detail: detail["ready"], 60)
+        running.wait_for_workers(lambda detail: detail["ready"])
         with Traffic(running.url, small_features).running():
             start(running, SPLIT)
             yield running
@@ -170,7 +170,7 @@ def test_every_alert_fires_in_its_case_and_is_silent_in_the_other() -> None:
 def test_the_exposition_of_a_live_service_has_no_fault_that_promtool_knows(
     served: Any, prometheus: Prometheus
 ) -> None:
-    until(lambda: prometheus.query("fairmind_signature_mismatches_total"), 30, lambda: "no row was refused")
+    until(lambda: prometheus.query("fairmind_signature_mismatches_total"), told=lambda: "no row was refused")
     text = served.get("/metrics").text
     assert ran(tool("promtool"), "check", "metrics", given=text) == ""
 
@@ -185,7 +185,7 @@ def panels(dashboard: Path) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
 def test_every_panel_has_data(prometheus: Prometheus, dashboard: Path) -> None:
     empty = {}
-    deadline = time.monotonic() + 180  # drift is looked at once a minute, once features are archived
+    deadline = time.monotonic() + PATIENCE  # drift is looked at once a minute, once features are archived
     for title, expr in panels(dashboard):
         query = expr
         for name, value in VARIABLES.items():
@@ -214,11 +214,11 @@ def processes(served: Any, service: str) -> list[psutil.Process]:
 def test_clients_that_hold_all_places_make_an_alert_and_their_going_ends_it(
     served: Any, prometheus: Prometheus, webhook: Webhook
 ) -> None:
-    until(lambda: prometheus.query('fairmind_requests_total{code="200"}'), 30, lambda: "nothing was answered")
+    until(lambda: prometheus.query('fairmind_requests_total{code="200"}'), told=lambda: "nothing was answered")
     host, port = served.url.removeprefix("http://").split(":")
     head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
     with contextlib.ExitStack() as slow:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while ("FairMindErrorRate", "firing") not in webhook.told:
             assert time.monotonic() < deadline, webhook.told
             connection = slow.enter_context(socket.create_connection((host, int(port))))
@@ -230,7 +230,7 @@ def test_clients_that_hold_all_places_make_an_alert_and_their_going_ends_it(
 def test_a_companion_that_hangs_makes_an_alert_and_its_return_ends_it(
     served: Any, prometheus: Prometheus, webhook: Webhook
 ) -> None:
-    until(lambda: prometheus.query('up{job="fairmind"} == 1'), 30, lambda: "no scrape is answered")
+    until(lambda: prometheus.query('up{job="fairmind"} == 1'), told=lambda: "no scrape is answered")
     (companion,) = processes(served, "FairMindCompanion")
     companion.send_signal(signal.SIGSTOP)
     try:
@@ -252,11 +252,11 @@ def test_what_a_killed_worker_counted_stays(served: Any) -> None:
         )
         return float(found)
 
-    before = until(predicted, 30, lambda: "nothing was predicted")
-    until(lambda: limit() == 8, 30, limit)
+    before = until(predicted, told=lambda: "nothing was predicted")
+    until(lambda: limit() == 8, told=limit)
     victim = served.get("/readyz").json()["worker"]
     psutil.Process(victim).kill()
     # What it counted since it saved last, a fifth of a second ago, is gone: no more of it than was counted since.
     assert predicted() >= before
-    until(lambda: limit() == 8, 60, limit)  # another took its place
+    until(lambda: limit() == 8, told=limit)  # another took its place
     assert predicted() >= before

@@ -21,9 +21,9 @@ from registry.store import embedded_tracking_uri
 from tests.e2e.replicas import MODEL, STALE_SECONDS, Site, Watch, Worker, follow, predict, site, workers_of
 from tests.postgres import Postgres
 from tests.unit.bentos.grpc_client import request
-from tests.waiting import until
+from tests.waiting import kept, until
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.long
 
 POLL_SECONDS = 0.5
 FOLLOW_SECONDS = 5.0
@@ -86,7 +86,7 @@ def answered_over_grpc(here: Site, units: Sequence[str]) -> dict[str, str]:
         for instance in here.instances(units):
             message = request(MODEL, {name: [value] for name, value in instance["features"].items()})
             message.parameters["unit"].string_param = instance["unit"]
-            found[instance["unit"]] = infer(message, timeout=30).model_version
+            found[instance["unit"]] = infer(message, timeout=60).model_version
     return found
 
 
@@ -128,11 +128,15 @@ def test_a_unit_gets_one_variant_whoever_answers_it_and_all_follow_a_new_weight_
     over_grpc = answered_over_grpc(here, UNITS[:60])
     assert over_grpc == {unit: at_first[unit] for unit in UNITS[:60]}
 
-    here.api(f"/rollouts/{rollout_id}/weight", {"weight": 0.5})
-    changed = time.monotonic()
-    follow(workers, 0.5)
-    took = time.monotonic() - changed
-    assert took <= FOLLOW_SECONDS, f"the four workers followed within {took:.2f} s"
+    weights = iter((0.4, 0.5, 0.6))
+
+    def seconds_to_follow() -> float:
+        here.api(f"/rollouts/{rollout_id}/weight", {"weight": (weight := next(weights))})
+        changed = time.monotonic()
+        follow(workers, weight)
+        return time.monotonic() - changed
+
+    kept(FOLLOW_SECONDS, seconds_to_follow)
     raised = answers_of(here, workers)
     assert challenged(at_first) < challenged(raised)
 
@@ -156,16 +160,18 @@ def test_a_unit_gets_one_variant_whoever_answers_it_and_all_follow_a_new_weight_
 def test_an_abort_reaches_every_worker_of_every_replica_within_five_seconds(
     here: Site, workers: list[Worker]
 ) -> None:
-    rollout_id = here.start_rollout(workers, 0.5)
-    unit = min(challenged(answers_of(here, workers)))
-    with Watch(workers, here.instances([unit])[0]).running() as watch:
-        watch.until_all_answer_by("2")
-        here.api(f"/rollouts/{rollout_id}/abort", {})
-        returned = time.monotonic()
-        watch.until_all_answer_by("1")
-    assert watch.failed == []
-    seconds = watch.seconds_until_only("1", returned)
-    assert max(seconds) <= FOLLOW_SECONDS, f"the challenger answered for {seconds} s after the abort, by worker"
+    def seconds_after_an_abort() -> float:
+        rollout_id = here.start_rollout(workers, 0.5)
+        unit = min(challenged(answers_of(here, workers)))
+        with Watch(workers, here.instances([unit])[0]).running() as watch:
+            watch.until_all_answer_by("2")
+            here.api(f"/rollouts/{rollout_id}/abort", {})
+            returned = time.monotonic()
+            watch.until_all_answer_by("1")
+        assert watch.failed == []
+        return watch.seconds_until_only("1", returned)
+
+    kept(FOLLOW_SECONDS, seconds_after_an_abort)
     assert set(answers_of(here, workers).values()) == {"1"}
 
 
@@ -173,14 +179,28 @@ def test_an_abort_reaches_every_worker_of_every_replica_within_five_seconds(
 def test_without_their_database_all_answer_by_the_champion_alone_and_nothing_is_lost(
     here: Site, workers: list[Worker], load: Any, leave: str, come_back: str
 ) -> None:
-    rollout_id = here.start_rollout(workers, 0.5)
+    def seconds_without() -> float:
+        rollout_id = here.start_rollout(workers, 0.5)
+        took = seconds_without_a_database(
+            here, workers, load, getattr(here.postgres, leave), getattr(here.postgres, come_back)
+        )
+        aborted(here, workers, rollout_id)
+        return took
+
+    kept(STALE_SECONDS, seconds_without)
+
+
+def seconds_without_a_database(
+    here: Site, workers: list[Worker], load: Any, leave: Callable[[], None], come_back: Callable[[], None]
+) -> float:
+    """Return how long a challenger answered after its database had left; hold that nothing is lost meanwhile."""
     unit = min(challenged(answers_of(here, workers)))
     since = datetime.now(UTC)
-    asking = load(here.url, here.features, clients=2, model=MODEL, prefix=f"{leave}-", with_units=True)
+    asking = load(here.url, here.features, clients=2, model=MODEL, with_units=True)
     with Watch(workers, here.instances([unit])[0]).running() as watch, asking.running():
         watch.until_all_answer_by("2")
         gone = time.monotonic()
-        getattr(here.postgres, leave)()
+        leave()
         try:
             watch.until_all_answer_by("1")
             asking.wait_for(200)
@@ -188,16 +208,14 @@ def test_without_their_database_all_answer_by_the_champion_alone_and_nothing_is_
             assert all(list((replica.home / "spool").glob("*.jsonl")) for replica in here.replicas)
         finally:
             back = time.monotonic()
-            getattr(here.postgres, come_back)()
-        watch.until_all_answer_by("2", 60)
+            come_back()
+        watch.until_all_answer_by("2")
         asking.wait_for(100)
     assert (asking.failed, watch.failed) == ([], [])
     answered = watch.prediction_ids + [prediction_id for prediction_id, *_ in asking.answered.values()]
     until(lambda: len(logged(here, since)) >= len(answered), told=lambda: (len(logged(here, since)), len(answered)))
     assert sorted(logged(here, since)) == sorted(answered)
-    seconds = watch.seconds_until_only("1", gone, back)
-    assert max(seconds) <= STALE_SECONDS, f"the challenger answered for {seconds} s without a database, by worker"
-    aborted(here, workers, rollout_id)
+    return watch.seconds_until_only("1", gone, back)
 
 
 def test_an_alias_that_is_moved_by_hand_pauses_the_rollout_once_and_changes_nothing_served(

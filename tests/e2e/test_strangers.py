@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from registry.store import embedded_tracking_uri, prepare_embedded_store
 from rollout.serving_state import parse_file
 from tests.fakes.strangers import Stranger, forest_on_a_matrix, log, pipeline_with_text
+from tests.waiting import until
 
 ROWS = 20
 
@@ -36,13 +36,6 @@ def store(tmp_path_factory: pytest.TempPathFactory, strangers: dict[str, Strange
         log(strangers["unsigned"], "unsigned", uri, signed=False, example=False, **skops)
         log(strangers["matrix"], "matrix", uri)
     return folder
-
-
-def until_served(served: Any, claim: Callable[[dict[str, Any]], bool], seconds: float = 150.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not claim(served.get("/readyz").json()):
-        assert time.monotonic() < deadline, served.get("/readyz").text
-        time.sleep(0.2)
 
 
 def loaded_from(home: Path, name: str) -> Path:
@@ -71,7 +64,7 @@ def test_models_named_in_the_settings_are_served_and_adopted_ones_answer_the_sam
         }
     )
     with deployment.serving() as served:
-        until_served(served, lambda detail: set(strangers) <= set(detail["models"]))
+        served.wait_for_workers(lambda detail: set(strangers) <= set(detail["models"]))
         assert "nobody" in served.get("/readyz").json()["problems"]
         for name, stranger in strangers.items():
             np.testing.assert_allclose(answers(served, name, stranger), stranger.probabilities(ROWS), atol=1e-9)
@@ -81,8 +74,8 @@ def test_models_named_in_the_settings_are_served_and_adopted_ones_answer_the_sam
         assert (local["compiled"], local["copied"]) == (True, False)
         folders = {"pickled": deployment.home / "models", "matrix": deployment.home / "compiled"}
         for name, folder in folders.items():
-            until_served(served, lambda _, n=name, f=folder: loaded_from(deployment.home, n).is_relative_to(f))
-            until_served(served, lambda detail, n=name: not [k for k in detail["problems"] if k.startswith(n)])
+            until(lambda n=name, f=folder: loaded_from(deployment.home, n).is_relative_to(f))
+            served.wait_for_workers(lambda detail, n=name: not [k for k in detail["problems"] if k.startswith(n)])
             np.testing.assert_allclose(
                 answers(served, name, strangers[name]), strangers[name].probabilities(ROWS), atol=1e-6
             )

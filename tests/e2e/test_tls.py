@@ -17,6 +17,7 @@ from cli.children import free_port, running, wait_until
 from tests.e2e.conftest import FAIRMIND, Deployment
 from tests.unit.bentos.certificates import Certificates, make_certificates
 from tests.unit.bentos.grpc_client import request
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.long
 
@@ -41,7 +42,7 @@ def client(authority: Path | None, own: Certificates | None = None) -> httpx.Cli
     context = ssl.create_default_context(cafile=None if authority is None else str(authority))
     if own is not None:
         context.load_cert_chain(own.client, own.client_key)
-    return httpx.Client(verify=context, trust_env=False, timeout=30)
+    return httpx.Client(verify=context, trust_env=False, timeout=60)
 
 
 def is_refused(asking: httpx.Client, url: str) -> bool:
@@ -65,7 +66,7 @@ def grpc_code(port: int, message: Any, credentials: Any) -> str:
             f"/{SERVICE}/ModelInfer", lambda sent: sent.SerializeToString(), ModelInferResponse.FromString
         )
         try:
-            ask(message, timeout=30)
+            ask(message, timeout=60)
         except grpc.RpcError as error:
             return str(error.code().name)
     return "OK"
@@ -98,7 +99,7 @@ def test_both_ports_speak_tls_with_those_they_should(
             except httpx.TransportError:
                 return False
 
-        wait_until("the server", process, deployment.server_log, is_ready, 120)
+        wait_until("the server", process, deployment.server_log, is_ready, PATIENCE)
         answer = known.post(f"{url}/predict", json=body)
         assert (answer.status_code, len(answer.json()["predictions"])) == (200, 20)
         assert known.get(f"{url}/metrics").status_code == 200
@@ -140,7 +141,12 @@ def test_files_that_are_no_certificate_and_its_key_stop_the_start(
     }
     command = [str(FAIRMIND), "serve", "--port", str(free_port()), "--grpc-port", str(free_port())]
     done = subprocess.run(
-        command, env=deployment.environment | settings, capture_output=True, text=True, timeout=120, check=False
+        command,
+        env=deployment.environment | settings,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]

@@ -30,7 +30,6 @@ from tracking.record import BiasTestRecord
 from tracking.settings import Choice, TrackingSettings
 from tracking.tracker import Tracker
 
-pytestmark = pytest.mark.timeout(600)
 SERVERS = Path(__file__).with_name("servers")
 KEPT = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "WANDB_"))}
 KEY = "local" + "0" * 35

@@ -247,7 +247,6 @@ def trained(library: str, folder: Path, *packages: str) -> np.ndarray:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "packages",
     [("xgboost==3.1.1", "numpy==2.3.5", "scipy==1.16.3"), ("xgboost==2.0.3", "numpy==1.26.4", "scipy==1.11.4")],
@@ -268,7 +267,6 @@ def test_xgboost_predicts_the_same(packages: tuple[str, ...], tmp_path: Path) ->
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 def test_lightgbm_predicts_the_same(tmp_path: Path) -> None:
     install_libgomp()
     rows = trained("lightgbm", tmp_path, "lightgbm==4.6.0", "numpy==2.3.5", "scipy==1.16.3")

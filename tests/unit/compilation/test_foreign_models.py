@@ -17,7 +17,7 @@ from tests.debian import install_libgomp
 PROGRAM = Path(__file__).with_name("foreign_models.py")
 ROOT = Path(__file__).resolve().parents[3]
 COMPILER = ("treelite>=4.8", "onnx>=1.20", "skl2onnx>=1.20", "onnxruntime>=1.24", "pydantic>=2.12")
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.long
 
 
 def compiled(group: str, folder: Path, *packages: str) -> dict[str, dict]:

@@ -20,7 +20,7 @@ from runners.process import RunnerProcess
 from runners.runtime import RunnerRuntime
 from runners.specification import RunnerSpecification
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.long
 
 RELEASES = {
     "1.2.2": ("numpy<2",),
