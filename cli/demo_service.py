@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from training.config import TrainingConfig
 
 _TIMEOUT = 60.0
-_FOLLOW_SECONDS = 30.0
+_FOLLOW_SECONDS = 120.0
 
 
 class SplitNotFollowedError(Exception):

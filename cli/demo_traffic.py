@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 16
 _OUTCOMES_AT_ONCE = 5_000
-_CATCH_UP_SECONDS = 30.0
+_CATCH_UP_SECONDS = 120.0
+_BREATH_SECONDS = 0.2
 
 
 class LogBehindError(Exception):
@@ -104,15 +105,17 @@ def post_outcomes(url: str, answers: list[Answered]) -> None:
         LogBehindError: The log did not catch up in time.
     """
     deadline = time.monotonic() + _CATCH_UP_SECONDS
-    unmatched = len(answers)
-    while unmatched:
-        unmatched = 0
-        for start in range(0, len(answers), _OUTCOMES_AT_ONCE):
-            outcomes = [
-                {"prediction_id": answer.prediction_id, "outcome": answer.person.outcome}
-                for answer in answers[start : start + _OUTCOMES_AT_ONCE]
-            ]
-            response = httpx.post(f"{url}/api/v1/outcomes", json=outcomes, timeout=60, trust_env=False)
-            unmatched += response.raise_for_status().json()["unmatched"]
-        if unmatched and time.monotonic() > deadline:
+    while unmatched := sum(
+        _post(url, answers[at : at + _OUTCOMES_AT_ONCE]) for at in range(0, len(answers), _OUTCOMES_AT_ONCE)
+    ):
+        if time.monotonic() > deadline:
             raise LogBehindError(unmatched)
+        time.sleep(_BREATH_SECONDS)  # the process that takes them is the one that writes the log
+
+
+def _post(url: str, answers: list[Answered]) -> int:
+    """Return how many outcomes were not taken, because their predictions are not in the log yet."""
+    outcomes = [{"prediction_id": answer.prediction_id, "outcome": answer.person.outcome} for answer in answers]
+    response = httpx.post(f"{url}/api/v1/outcomes", json=outcomes, timeout=60, trust_env=False)
+    unmatched: int = response.raise_for_status().json()["unmatched"]
+    return unmatched

@@ -30,14 +30,14 @@ def python_of(project: Path) -> Path:
     return place / "bin" / "python"
 
 
-def asked(project: Path, told: Any, *, seconds: float = 240) -> Any:
+def asked(project: Path, told: Any) -> Any:
     """Return what a project's `drive.py` prints, as JSON, when it is told something, as JSON."""
     done = subprocess.run(
         [python_of(project), str(project / "drive.py")],
         input=json.dumps(told),
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3_000:]

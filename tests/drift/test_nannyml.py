@@ -43,7 +43,7 @@ def said(years: tuple[pd.DataFrame, list[pd.DataFrame]]) -> Any:
         "reference": reference[[*kept, "outcome"]].to_dict("list"),
         "chunks": [chunk[kept].to_dict("list") for chunk in chunks],
     }
-    return environments.asked(NANNYML, told, seconds=600)
+    return environments.asked(NANNYML, told)
 
 
 def profile(reference: pd.DataFrame) -> ScoreProfile:

@@ -165,8 +165,10 @@ def test_a_swap_every_two_seconds_under_load_fails_no_request(
         steady = p99(asking)
         before = [psutil.Process(worker).memory_info().rss for worker in sorted(workers)]
         for swap in range(SWAP_SECONDS // 2):
-            registry.set_alias("small", "champion", "2" if swap % 2 == 0 else "1")
-            time.sleep(2)
+            began, version = time.monotonic(), "2" if swap % 2 == 0 else "1"
+            registry.set_alias("small", "champion", version)
+            small.wait_for_workers(lambda detail, v=version: detail["models"]["small"]["champion"] == v)
+            time.sleep(max(0.0, began + 2 - time.monotonic()))
         swapping = p99(asking, from_=2_000)
         after = [psutil.Process(worker).memory_info().rss for worker in sorted(workers)]
     seen = [version for caller, (_, version, _) in asking.answered.items() if caller.startswith("0-")]

@@ -211,7 +211,7 @@ class Watched:
         found: dict[str, Any] = self.people.get(f"/api/v1/rollouts/{self.id}").json()
         return found
 
-    def until(self, *states: str, seconds: float = 240.0) -> dict[str, Any]:
+    def until(self, *states: str, seconds: float = 600.0) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while (found := self.now())["state"] not in states:
             assert time.monotonic() < deadline, (found["state"], found["reason"], self.evaluation())
@@ -241,7 +241,7 @@ def no_rollout_is_left(people: Any) -> Iterator[None]:
     for one in people.get("/api/v1/rollouts").json()["rollouts"]:
         if one["finished_at"] is None:
             people.post(f"/api/v1/rollouts/{one['id']}/abort", {"reason": "the test is over"})
-            Watched(people, one["id"]).until("rolled_back", seconds=30)
+            Watched(people, one["id"]).until("rolled_back")
 
 
 @pytest.mark.parametrize(

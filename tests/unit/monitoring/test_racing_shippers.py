@@ -16,6 +16,7 @@ from monitoring.predictions import SegmentWriter
 from monitoring.shipper import Shipper
 from monitoring.tables import PREDICTION
 from tests.unit.monitoring.test_shipper import record
+from tests.waiting import PATIENCE
 
 SHIPPER = """
 import pathlib, sys
@@ -59,7 +60,7 @@ def test_processes_that_ship_one_spool_while_it_is_written_insert_every_row_once
                     process.stdin.flush()
         segment.close()
         for process in racing:
-            said = process.communicate("look\n", timeout=60)[0].split()
+            said = process.communicate("look\n", timeout=PATIENCE)[0].split()
             assert said[-1] == "ok", said
     finally:
         for process in racing:

@@ -21,6 +21,7 @@ from rollout.verify import verify_log
 from tests.fakes.databases import BOTH_ENGINES, engine_asked_for
 from tests.fakes.registry import FakeRegistry
 from tests.unit.rollout.steering import PLAN, STEP, Steering
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 REPLICAS = 4
@@ -77,7 +78,7 @@ def kill_one(steering: Steering, place: str) -> None:
         for engine in (steering.control, steering.log)
     ]
     command = [sys.executable, "-c", KILLED, *map(str, where), steering.now.isoformat(), place]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
