@@ -153,13 +153,9 @@ class Companion:
 
     def _set_gauges(self, state: StateMetrics) -> None:
         for model, serving in serving_states(self.control).items():
-            held_back = serving.holdback_bp
-            weight = (serving.weight_bp if held_back is None else 10_000 - held_back) / 10_000
-            state.weight.labels(model, "champion").set(1 - weight)
-            state.info.labels(model, "champion", serving.champion.version).set(1)
-            if serving.challenger is not None:
-                state.weight.labels(model, "challenger").set(weight)
-                state.info.labels(model, "challenger", serving.challenger.version).set(1)
+            for variant, version, share in serving.shares():
+                state.weight.labels(model, variant).set(share)
+                state.info.labels(model, variant, version).set(1)
         for reference in self.folders.problems():
             model, _, version = reference.rpartition("/")
             state.missing.labels(model, version).set(1)

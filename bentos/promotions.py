@@ -88,8 +88,8 @@ def promote_rollout(
     if rollout.finished_at is not None:
         raise RolloutConflictError(f"rollout '{rollout_id}' is over: {rollout.state}")
     reference = Reference(rollout.model, version=rollout.challenger_version)
-    if rollout.is_guarded:  # before the override is recorded on the version: what is refused leaves nothing there
-        check_promotion(control, rollout_id, override=override, actor=actor, now=now)
+    # Before the override is recorded on the version: what is refused leaves nothing there.
+    check_promotion(control, rollout_id, override=override, actor=actor, now=now)
     admit(registry, registry.find(reference), override=override, actor=actor, now=now)
     if rollout.is_guarded:
         promoted = promote_guarded(control, rollout_id, override=override, actor=actor, now=now)

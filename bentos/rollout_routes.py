@@ -21,6 +21,7 @@ from rollout.plan import Plan
 from rollout.plan_check import check_power
 from rollout.report import report as make_report
 from rollout.rollout_views import told
+from rollout.weight_changes import set_weights
 
 _NOBODY_SPECIAL = "api"
 _PAGE: dict[int | str, dict[str, Any]] = {
@@ -37,11 +38,11 @@ Actor = Annotated[str, Depends(actor)]
 
 
 class WeightChange(BaseModel):
-    """The challenger's new share of the units, a fraction from 0 to 0.5."""
+    """The challenger's new share of the units, a fraction from 0 to 0.5; of several challengers one for each."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    weight: float
+    weight: float | Annotated[list[float], Field(min_length=1, max_length=9)]
 
 
 class Reason(BaseModel):
@@ -126,9 +127,9 @@ def rollout_routes(companion: Companion) -> APIRouter:
 
     @router.post("/{rollout_id}/weight")
     def set_weight(rollout_id: str, change: WeightChange, actor: Actor) -> dict[str, Any]:
-        """Change the challenger's share of the units."""
-        now = datetime.now(UTC)
-        return rollouts.set_weight(control, rollout_id, change.weight, actor=actor, now=now).to_dict()
+        """Change the challenger's share of the units; of several challengers all shares, in the plan's order."""
+        weights = change.weight if isinstance(change.weight, list) else [change.weight]
+        return set_weights(control, rollout_id, weights, actor=actor, now=datetime.now(UTC)).to_dict()
 
     @router.post("/{rollout_id}/pause")
     def pause(rollout_id: str, actor: Actor, why: Reason | None = None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _PACKAGES: Final = frozenset(
         "training",
     }
 )
-_REFUSALS: Final = frozenset({"GateRefusedError"})
+_REFUSALS: Final = frozenset({"GateRefusedError", "RolloutGateError"})
 _FAILURES: Final = frozenset(
     {"HashMismatchError", "NotServableError", "SourceUnavailableError", "TrackingError"}
 )  # of packages whose other errors are bad input

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from cli import rollout_controller, rollout_plans
+from cli import rollout_controller, rollout_overrides, rollout_plans
+from cli.failures import UsageError
 from cli.output import emit_json, results, table
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ Why = Annotated[str | None, typer.Option(help="Why; kept with the rollout.")]
 def register(root: typer.Typer) -> None:
     """Add the commands to the root command."""
     rollout_controller.register(app)
+    rollout_overrides.register(app)
     rollout_plans.register(app)
     root.add_typer(app, name="rollout")
 
@@ -64,7 +66,10 @@ def start(
     share = "nothing was asked of it" if traffic.share is None else f"{traffic.share:.1%} of {traffic.rows:,} rows"
     results.print(f"Traffic of the last day that carries a unit: {share}.")
     if started.state == "pending":
-        results.print("It begins when its challenger is loaded and the service, or a controller, takes it up.")
+        when = "" if loaded.start_at is None else f" at {loaded.start_at.isoformat()}, or later,"
+        results.print(
+            f"It begins{when} when its challenger is loaded and the service, or a controller, takes it up."
+        )
 
 
 @app.command("list")
@@ -97,6 +102,11 @@ def status(rollout_id: Id, as_json: Json = False) -> None:
         emit_json(shown_as_json)
         return
     _show([find(control, rollout_id)], as_json=False)
+    if len(shown_as_json["shares"]) > 2:
+        shares = ", ".join(f"{one['variant']} {one['share']:.2%}" for one in shown_as_json["shares"])
+        results.print(f"Shares of the units: {shares}.")
+    if shown_as_json["promotion"] is not None:
+        results.print(f"[yellow]Waits for the registry:[/yellow] {escape(shown_as_json['promotion']['told'])}.")
     if shown_as_json["evaluation"] is not None:
         results.print(evaluation_table(shown_as_json["evaluation"]))
     events = history(control, rollout_id)
@@ -114,14 +124,22 @@ def status(rollout_id: Id, as_json: Json = False) -> None:
 
 @app.command()
 def weight(
-    rollout_id: Id, weight: Annotated[float, typer.Argument(metavar="W", help="0 to 0.5")], as_json: Json = False
+    rollout_id: Id,
+    weight: Annotated[str, typer.Argument(metavar="W", help="0 to 0.5; of several challengers one each: 0.1,0.2")],
+    as_json: Json = False,
 ) -> None:
     """Give the challenger another share of the units; all workers follow within a second."""
     from cli.context import open_context
-    from rollout.rollouts import set_weight
+    from rollout.weight_changes import set_weights
 
+    try:
+        weights = [float(part) for part in weight.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"'{weight}' is no weight: a fraction such as 0.2, or one for each challenger: 0.1,0.2"
+        ) from None
     context = open_context()
-    changed = set_weight(context.control, rollout_id, weight, actor=context.actor, now=datetime.now(UTC))
+    changed = set_weights(context.control, rollout_id, weights, actor=context.actor, now=datetime.now(UTC))
     _show([changed], as_json)
 
 

@@ -101,6 +101,12 @@ class StateMetrics:
             ["model"],
             registry=self.registry,
         )
+        self.promotion_waiting = Gauge(
+            "fairmind_rollout_promotion_waiting_seconds",
+            "For how long a promotion that was decided has waited for its alias to be moved; only while it waits.",
+            ["model"],
+            registry=self.registry,
+        )
         self.rollout_verdict = Gauge(
             "fairmind_rollout_verdict",
             "Always 1; what was last found of a guardrail (metric) and variant of a model's active rollout.",

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, func, select, update
 
-from database.engine import give_back, reading
+from database.engine import give_back
 from monitoring.identifiers import uuid7
 from monitoring.settings import MonitoringSettings
 from monitoring.tables import BULK_BLOCK, EXPOSURE, FEATURE_BLOCK, OUTCOME, PREDICTION, PROTECTED_ATTRIBUTE
@@ -92,12 +92,6 @@ class Retention:
         if deleted and self._is_embedded:
             give_back(self._engine, _PAGES_AT_ONCE)
         return deleted
-
-
-def database_bytes(engine: Engine) -> int:
-    """Return the bytes of an embedded database that hold something."""
-    with reading(engine) as connection:
-        return _used_bytes(connection)
 
 
 def _used_bytes(connection: Connection) -> int:

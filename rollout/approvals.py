@@ -47,14 +47,18 @@ def approve(engine: Engine, rollout_id: str, *, reason: str | None, actor: str, 
 
 
 def check_promotion(engine: Engine, rollout_id: str, *, override: str | None, actor: str, now: datetime) -> None:
-    """Refuse what `promote_guarded` would refuse now, and change nothing.
+    """Refuse what `promote_guarded` would refuse now, of a manual split that four eyes are wanted; change nothing.
 
     Raises:
         RolloutGateError, RolloutConflictError: As for `promote_guarded`.
     """
     with reading(engine) as connection:
         row = row_of(connection, rollout_id)
-        _lacking_at_the_end(connection, row, Plan.parse(row.plan), override=override, actor=actor, now=now)
+        plan = Plan.parse(row.plan)
+        if plan.guardrails:
+            _lacking_at_the_end(connection, row, plan, override=override, actor=actor, now=now)
+        else:
+            _check_eyes(plan, row, actor)
 
 
 def promote_guarded(engine: Engine, rollout_id: str, *, override: str | None, actor: str, now: datetime) -> Rollout:

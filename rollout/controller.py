@@ -159,7 +159,9 @@ class Controller:
             plan = Plan.parse(row.plan)
             if row.state == State.PENDING:
                 self._begin(row, plan, held, clock)
-            elif plan.watched and _is_due(plan, row, last, now):
+            elif not plan.watched:
+                self._write(row, plan, decide(plan, progress_of(row), _NOTHING, now), held, clock)
+            elif _is_due(plan, row, last, now):
                 look = self._look(row, plan, epochs, held, clock)
                 self._decide(look, held, clock)
         except (RolloutConflictError, LeaseLostError):
@@ -172,7 +174,8 @@ class Controller:
             self._write(row, None, move, held, clock)
 
     def _begin(self, row: Row[Any], plan: Plan, held: Held, clock: Clock) -> None:
-        if self._is_ready(row.model):
+        is_due = plan.start_at is None or clock() >= plan.start_at
+        if is_due and self._is_ready(row.model):
             self._write(row, plan, decide(plan, progress_of(row), _NOTHING, clock()), held, clock)
 
     def _look(self, row: Row[Any], plan: Plan, epochs: dict[int, int], held: Held, clock: Clock) -> _Look:

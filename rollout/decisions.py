@@ -63,8 +63,8 @@ class Move:
 def decide(plan: Plan, progress: Progress, evaluation: Evaluation, now: datetime) -> Move | None:
     """Return what happens now, None for nothing.
 
-    A plan without guardrails is measured and never moved. One with goals, or with several challengers, is never
-    promoted by itself; harm ends it as any other.
+    A plan without guardrails is measured, and moved only to its end, where it has one. One with goals, or with
+    several challengers, is never promoted by itself; harm ends it as any other.
     """
     state, step = progress.state, progress.step
     if state in TERMINAL:
@@ -72,7 +72,7 @@ def decide(plan: Plan, progress: Progress, evaluation: Evaluation, now: datetime
     if state in ENDING:
         return end(progress, now)
     if plan.is_manual and state is not State.PENDING:
-        return None
+        return _over(plan, progress, now) if state is State.CANARY else None
     harm = next(_harms(plan, progress, evaluation), None)
     return _go_on(plan, progress, evaluation, now) if harm is None else Move(State.ROLLING_BACK, step, harm)
 
@@ -171,17 +171,27 @@ def _approved(plan: Plan, progress: Progress, evaluation: Evaluation) -> Move | 
 
 def _advance(plan: Plan, progress: Progress, evaluation: Evaluation, now: datetime) -> Move | None:
     step, elapsed = plan.steps[progress.step], now - progress.entered_at
+    if plan.ends_after is not None:
+        return _over(plan, progress, now)
     if _next(plan, progress, "") is None:  # nothing that it could go on to: a person decides
-        is_over = elapsed >= step.max_duration and Hold.INCONCLUSIVE not in progress.accepted
+        is_over = elapsed >= step.longest and Hold.INCONCLUSIVE not in progress.accepted
         return _run_out(plan, progress.step, "max_duration is over") if is_over else None
     lacking = missing(plan, progress.step, evaluation)
     if elapsed >= _shortest(plan, progress.step) and not lacking:
         if step.requires_approval and not progress.approved:
             return Move(State.AWAITING_APPROVAL, progress.step, "all but the approval is there")
         return _next(plan, progress, granted(plan, progress.step, lacking))
-    if elapsed < step.max_duration or Hold.INCONCLUSIVE in progress.accepted or not lacking:
+    if elapsed < step.longest or Hold.INCONCLUSIVE in progress.accepted or not lacking:
         return None
     return _run_out(plan, progress.step, f"max_duration is over and {'; '.join(lacking)}")
+
+
+def _over(plan: Plan, progress: Progress, now: datetime) -> Move | None:
+    """Return the end of what is over in time, at once: there is no harm that every worker must have left."""
+    if plan.ends_after is None or now - progress.entered_at < plan.ends_after:
+        return None
+    words = "max_duration is over: the champion serves every unit again" + (", the result stays" * bool(plan.goals))
+    return Move(State.ROLLED_BACK, progress.step, words)
 
 
 def _run_out(plan: Plan, step: int, words: str) -> Move:

@@ -9,12 +9,14 @@ from sqlalchemy import Engine, func, select
 from database.engine import reading
 from monitoring.exposition import StateMetrics
 from rollout.history import Action
-from rollout.tables import EVALUATION, ROLLOUT, ROLLOUT_EVENT, SERVING_STATE
+from rollout.outbox import Kind
+from rollout.tables import EVALUATION, OUTBOX, ROLLOUT, ROLLOUT_EVENT, SERVING_STATE
 
 
 def set_rollout_gauges(engine: Engine, state: StateMetrics, now: datetime) -> None:
     """Set the state of each served model's newest rollout, for how long nothing was done to it, and what was done;
-    of an active one also what its last evaluation says of each guardrail.
+    of an active one also what its last evaluation says of each guardrail, of one that was promoted how long its
+    alias has waited to be moved.
 
     A model that had a rollout has a count for everything that can be done, 0 where it was not: a counter that
     begins at 1 has risen by nothing.
@@ -46,7 +48,14 @@ def set_rollout_gauges(engine: Engine, state: StateMetrics, now: datetime) -> No
         )
         .where(ROLLOUT.c.finished_at.is_(None))
     )
+    waiting = (
+        select(OUTBOX.c.model, func.min(OUTBOX.c.created_at))
+        .where(OUTBOX.c.kind == Kind.PROMOTE, OUTBOX.c.done_at.is_(None))
+        .group_by(OUTBOX.c.model)
+    )
     with reading(engine) as connection:
+        for model, since in connection.execute(waiting):
+            state.promotion_waiting.labels(model).set(max(0.0, (now - since).total_seconds()))
         for model, evaluation in connection.execute(evaluated):
             for one in evaluation["judgements"]:
                 state.rollout_verdict.labels(model, one["arm"], one["guardrail"], one["verdict"]).set(1)

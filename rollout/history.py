@@ -35,6 +35,7 @@ class Action(StrEnum):
     APPROVAL_ASKED = "approval_asked"
     APPROVED = "approved"
     ABORTED = "aborted"
+    ENDED = "ended"
     FAILED = "failed"
     ROLLBACK_BEGUN = "rollback_begun"
     ROLLED_BACK = "rolled_back"

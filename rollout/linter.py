@@ -133,16 +133,16 @@ def _of_steps(plan: Plan, traffic: Traffic) -> Iterator[Finding]:
         name = step.name or f"step {index + 1} ({step.mode})"
         until = timedelta(days=step.min_units / daily) if daily else None
         told = f"{name}: about {daily:,.0f} units a day in the smallest arm ({arm})"
-        if until is None or until > step.max_duration:
+        if until is None or until > step.longest:
             yield Finding(
                 "error" if traffic.is_known else "warning",
                 "step_too_short",
                 None,
                 f"{told}; min_units {step.min_units:,} take {span(until)}, and its max_duration is "
-                f"{span(step.max_duration)}: lengthen it, give it more weight, or ask for fewer",
+                f"{span(step.longest)}: lengthen it, give it more weight, or ask for fewer",
             )
         else:
-            least, most = span(max(until, step.min_duration)), span(step.max_duration)
+            least, most = span(max(until, step.min_duration)), span(step.longest)
             yield Finding("info", "step", None, f"{told}; it lasts {least} at least and {most} at most")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -35,6 +36,36 @@ class Kind(StrEnum):
     TAG = "tag"
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingPromotion:
+    """A promotion that was decided and whose alias has not moved. `problem` is None where nobody has tried yet."""
+
+    model: str
+    challenger_version: str
+    since: datetime
+    attempts: int
+    problem: str | None
+
+    @property
+    def told(self) -> str:
+        """What waits, why, and what a person can do about it."""
+        why = f": {self.problem}" if self.problem else ""
+        served = f"{self.model}/{self.challenger_version}"
+        return (
+            f"{served} serves, and the alias '{CHAMPION}' has not moved there yet{why}. It is tried again; "
+            f"`fairmind models promote {served}`, or of the version that shall be champion instead, decides it"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON-able values."""
+        return {
+            "since": self.since.isoformat(),
+            "attempts": self.attempts,
+            "problem": self.problem,
+            "told": self.told,
+        }
+
+
 def post(
     connection: Connection, kind: Kind, *, key: str, model: str, payload: Mapping[str, Any], now: datetime
 ) -> None:
@@ -54,6 +85,20 @@ def is_waiting(connection: Connection, key: str) -> bool:
     """Return whether what was asked for under a key is not done yet."""
     found = select(OUTBOX.c.id).where(OUTBOX.c.key == key, OUTBOX.c.done_at.is_(None))
     return connection.execute(found).first() is not None
+
+
+def waiting_promotion(connection: Connection, rollout_id: str) -> WaitingPromotion | None:
+    """Return the promotion of a rollout that waits for the registry, None where none does."""
+    waits = select(OUTBOX).where(OUTBOX.c.key == promotion_key(rollout_id), OUTBOX.c.done_at.is_(None))
+    row = connection.execute(waits).first()
+    if row is None:
+        return None
+    return WaitingPromotion(row.model, row.payload["version"], row.created_at, row.attempts, row.problem)
+
+
+def promotion_key(rollout_id: str) -> str:
+    """Return the key under which the alias is asked to be moved for a rollout."""
+    return f"{rollout_id}:promote"
 
 
 def has_work(engine: Engine) -> bool:
@@ -118,6 +163,9 @@ def _attempt(registry: Registry, row: Row[Any], now: datetime) -> str | None:
     except ModelNotFoundError as error:
         # A version that somebody deleted takes no tag any more; an alias that cannot move must be seen.
         return None if row.kind == Kind.TAG else str(error)[:_LONGEST_PROBLEM]
+    except AliasConflictError as error:
+        found, expected = (one or "no version" for one in (error.found, error.expected))
+        return f"the alias '{error.alias}' was moved by somebody else: it is at {found}, and was at {expected}"
     except RegistryError as error:
         return str(error)[:_LONGEST_PROBLEM]
     return None

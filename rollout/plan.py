@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from monitoring.times import Time
 from rollout.durations import Duration
 from rollout.errors import InvalidPlanError
 from rollout.guardrail import Guardrail, Stage
@@ -27,8 +28,8 @@ class Plan(BaseModel):
 
     The smallest plan is a manual split, `model` and one step with a weight: no guardrails, it never advances by
     itself. `challenger` is a version number; left out, it is the version with the alias `challenger`;
-    `challengers` names several. `goals` make it an experiment: they are measured and decide nothing, and nothing is
-    promoted by itself.
+    `challengers` names several. It begins at `start_at`, or at once. `goals` make it an experiment: they are
+    measured and decide nothing, nothing is promoted by itself, and it ends at the step's `max_duration`.
 
     `unit` is what is analysed: the first prediction of each unit, or each request (`request`, only sound where
     requests are randomised one by one: `on_missing_key: request` and no units). `on_missing_key` says who answers
@@ -41,6 +42,7 @@ class Plan(BaseModel):
     model: str = Field(min_length=1, max_length=200)
     challenger: Version | None = None
     challengers: tuple[Version, ...] | None = Field(None, min_length=1, max_length=9)
+    start_at: Time | None = None
     steps: tuple[Step, ...] = Field(min_length=1, max_length=20)
     guardrails: tuple[Guardrail, ...] = Field((), max_length=30)
     goals: tuple[Guardrail, ...] = Field((), max_length=30)
@@ -101,6 +103,13 @@ class Plan(BaseModel):
         """Whether what has passed is promoted by itself: not where nothing must, nor one of several challengers."""
         is_one = len(self.challengers or ("",)) == 1
         return is_one and not self.goals and any(one.required for one in self.guardrails)
+
+    @property
+    def ends_after(self) -> timedelta | None:
+        """When it ends by itself, the result kept: an experiment, and a manual split with a `max_duration`."""
+        if self.goals:
+            return self.steps[0].longest
+        return self.steps[0].max_duration if self.is_manual else None
 
     @property
     def missing_key(self) -> Literal["champion", "request"]:

@@ -98,7 +98,7 @@ def units_by(plan: Plan, traffic: Traffic, guardrail: Guardrail, step: int) -> i
     Arms of unequal size count as two equal ones that know as much. Of labelled guardrails only those count whose
     outcomes are due, and there.
     """
-    end = sum((one.max_duration for one in plan.steps[: step + 1]), timedelta())
+    end = sum((one.longest for one in plan.steps[: step + 1]), timedelta())
     until = end - plan.label_maturity if guardrail.counted is Stage.LABELLED else end
     arriving = _served(plan, traffic, step)
     return int(sum(rate * ((min(stop, until) - start) / _DAY) for rate, start, stop in arriving if start < until))
@@ -164,7 +164,7 @@ def _served(plan: Plan, traffic: Traffic, step: int) -> Iterator[tuple[float, ti
     """Yield how many units per arm and day arrive from when to when, if every step lasts as long as it may."""
     start = timedelta()
     for index, one in enumerate(plan.steps[: step + 1]):
-        stop = start + one.max_duration
+        stop = start + one.longest
         yield _rate(plan, traffic, index), start, stop
         start = stop
 

@@ -11,6 +11,7 @@ from registry.errors import RegistryError
 from registry.registry import Registry
 from rollout.evaluations import evaluations
 from rollout.history import history
+from rollout.outbox import waiting_promotion
 from rollout.plan import Plan
 from rollout.report_html import Chain, html
 from rollout.rollouts import find
@@ -28,6 +29,7 @@ def report(engine: Engine, registry: Registry, rollout_id: str, now: datetime) -
     rollout = find(engine, rollout_id)
     with reading(engine) as connection:
         plan = Plan.parse(connection.execute(select(ROLLOUT.c.plan).where(ROLLOUT.c.id == rollout_id)).scalar_one())
+        waits = waiting_promotion(connection, rollout_id)
     return html(
         rollout,
         plan,
@@ -35,6 +37,7 @@ def report(engine: Engine, registry: Registry, rollout_id: str, now: datetime) -
         evaluations(engine, rollout_id),
         now=now,
         chain=_chain(engine, registry, rollout_id),
+        waits=None if waits is None else waits.told,
     )
 
 

@@ -19,7 +19,7 @@ from fairness.groups import UNKNOWN
 from rollout.evaluations import StoredEvaluation
 from rollout.evidence import CHALLENGER, CONTROL, PAIRED
 from rollout.guardrail import Guardrail, Verdict
-from rollout.history import Event
+from rollout.history import Action, Event
 from rollout.judging import GroupRate, Judgement, SplitJudgement
 from rollout.plan import Plan
 from rollout.report_charts import HEIGHT, WIDTH, SequenceChart, sequence_chart, thinned, weight_chart
@@ -42,6 +42,7 @@ _ENDS: Final = {
     "rolled_back": ("violated", "The champion serves every unit again."),
     "cancelled": ("none", "It was taken back before it served anybody."),
 }
+_OVER: Final = ("none", "Its time was over.")
 DISCLAIMER: Final = (
     "A guardrail that passed is no worse than its margin, with the error the plan allows, for the units that were "
     "compared. It does not make a model fair, nor say anything of groups that were too small to be compared."
@@ -76,16 +77,18 @@ def html(
     *,
     now: datetime,
     chain: Chain | None = None,
+    waits: str | None = None,
 ) -> str:
     """Return the page of a rollout that runs or has ended; every text that came with data is escaped.
 
     `events` and `evaluations` are oldest first; there may be none of either. `now` is where its time axis ends
-    while it runs.
+    while it runs. `waits` says of a promotion why the alias has not moved.
     """
     until = rollout.finished_at or now
     last = evaluations[-1].evaluation if evaluations else None
     pictures = _pictures(rollout, plan, evaluations, until)
-    kind, told = _ENDS.get(rollout.state, ("open", ""))
+    is_over = bool(events) and events[-1].action is Action.ENDED
+    kind, told = _OVER if is_over else _ENDS.get(rollout.state, ("open", ""))
     return _template().render(
         rollout=rollout,
         plan=plan,
@@ -106,6 +109,7 @@ def html(
         weights=weight_chart(events, _planned(plan), until),
         events=[_event(event) for event in events],
         chain=chain,
+        waits=waits,
         copied=copied(plan),
         width=WIDTH,
         height=HEIGHT,

@@ -1,7 +1,7 @@
-"""Rollouts in motion: started, re-weighted, paused, aborted, promoted; each change made once or not at all.
+"""Rollouts in motion: started, paused, aborted, promoted; each change made once or not at all.
 
 Whoever changes one is its `actor`, an API key's id or a person's name, and stands in its history. What happens by
-itself is in `rollout.controller`.
+itself is in `rollout.controller`, weights are changed in `rollout.weight_changes`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ from database.engine import reading
 from registry.registry import Registry
 from rollout.beginning import admit_all, check_champion_serves, check_cooldown, find_versions, first_row
 from rollout.decisions import Move
-from rollout.errors import InvalidPlanError, RolloutConflictError, RolloutNotFoundError
+from rollout.errors import RolloutConflictError, RolloutNotFoundError
 from rollout.history import Action, begin, change
-from rollout.holds import Hold, kind_of, told
+from rollout.holds import kind_of
 from rollout.plan import Plan
 from rollout.serving_store import NO_ROLLOUT, new_salt, write_state
 from rollout.states import ENDING, PAUSABLE, TERMINAL, State
 from rollout.tables import ROLLOUT, SERVING_STATE
 from rollout.transitions import after_end, carry_out, first_state, split_of, weight_of
-from rollout.weights import weight_to_bp
 
 GOING_ON: Final = frozenset(State) - TERMINAL - ENDING
 """States of a rollout that is neither over nor being ended."""
@@ -87,8 +86,8 @@ def start(
 ) -> Rollout:
     """Start a rollout, under a new randomisation of the units.
 
-    A manual split gives the challenger its share at once. One with guardrails is pending, its challenger loaded and
-    served to nobody, until the controller takes it up.
+    A manual split gives the challenger its share at once. One with guardrails, or a `start_at`, is pending, its
+    challenger loaded and served to nobody, until it is time and the controller takes it up.
 
     The challengers must have passed their gates. `override` is the reason to start although one did not; one that
     was recorded on the version before, when it was made challenger, serves too.
@@ -135,45 +134,6 @@ def start(
         return as_rollout(row_of(connection, rollout_id))
 
 
-def set_weight(engine: Engine, rollout_id: str, weight: float, *, actor: str, now: datetime) -> Rollout:
-    """Give the challenger another share of the units; assignments change as little as possible.
-
-    Lowering the weight of a rollout with guardrails pauses it, for its next step would raise it again; what paused
-    for that alone may be lowered further.
-
-    Raises:
-        InvalidPlanError: The weight lies outside 0 to 0.5, or above what the guardrails have let it have.
-        RolloutConflictError: The rollout is paused or over, or has several challengers.
-    """
-    weight_bp = weight_to_bp(weight)
-    with engine.begin() as connection:
-        row = row_of(connection, rollout_id)
-        if Hold.LOWERED not in map(kind_of, row.held or ()):
-            row = active_row(connection, rollout_id, {State.CANARY})
-        if row.challengers:
-            raise RolloutConflictError(
-                f"rollout '{rollout_id}' has several challengers: their weights are its plan's"
-            )
-        is_guarded = bool(Plan.parse(row.plan).guardrails)
-        if is_guarded and weight_bp > row.weight_bp:
-            raise InvalidPlanError(
-                f"weight {weight:g} is above {row.weight_bp / 10_000:g}: the weight of a rollout with guardrails "
-                "rises by its steps; by hand it can be lowered"
-            )
-        values: dict[str, Any] = {"weight_bp": weight_bp}
-        if is_guarded and weight_bp < row.weight_bp:
-            words = f"the weight was lowered to {weight:g} by hand"
-            values |= {
-                "state": str(State.PAUSED),
-                "paused_from": row.paused_from or row.state,
-                "held": [told(Hold.LOWERED, words)],
-                "reason": words,
-            }
-        change(connection, row, Action.WEIGHT_CHANGED, actor=actor, now=now, **values)
-        write_state(connection, row.model, now, weight_bp=weight_bp)
-        return as_rollout(row_of(connection, rollout_id))
-
-
 def pause(engine: Engine, rollout_id: str, *, reason: str | None, actor: str, now: datetime) -> Rollout:
     """Hold the rollout: what is served stays as it is until it is resumed, aborted or promoted.
 
@@ -210,7 +170,7 @@ def abort(engine: Engine, rollout_id: str, *, reason: str | None, actor: str, no
     with engine.begin() as connection:
         row = row_of(connection, rollout_id)
         plan = Plan.parse(row.plan)
-        if plan.guardrails:
+        if plan.guardrails or row.state == State.PENDING:
             row = active_row(connection, rollout_id, GOING_ON)
             to = State.CANCELLED if row.state == State.PENDING else State.ROLLING_BACK
             move = Move(to, row.step_index, reason or "")

@@ -113,16 +113,6 @@ def share_bound(events: float, others: float, alpha: float) -> float:
     return found if found > 0 else 0.0
 
 
-def ratio_bounds(events: float, others: float, share: float, alpha: float) -> tuple[float, float]:
-    """Return the bounds, each at α, of the ratio of two arms' rates by their events.
-
-    `share` is the first arm's share of the units. 0 and infinity where the events do not bound it.
-    """
-    low, high = share_bound(events, others, alpha), 1 - share_bound(others, events, alpha)
-    odds = (1 - share) / share
-    return low / (1 - low) * odds, high / (1 - high) * odds if high < 1 else math.inf
-
-
 def lower_bound(log_e: Callable[[Floats], Floats], estimate: float, alpha: float, *, least: float) -> float:
     """Return the largest value from `least` to the estimate that is refuted with evidence of 1/α.
 

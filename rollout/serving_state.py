@@ -5,10 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict
+
+from registry.reference import CHAMPION
+from rollout.assignment import ALL_BP, CHALLENGERS
+
+
+class VariantShare(NamedTuple):
+    """A variant, the version that serves it, and its share of the units."""
+
+    variant: str
+    version: str
+    share: float
 
 
 class ServedVersion(BaseModel):
@@ -60,6 +71,18 @@ class ServingState(BaseModel):
         if self.challenger is None:
             return (self.champion,)
         return (self.champion, self.challenger, *self.others)
+
+    def shares(self) -> list[VariantShare]:
+        """Return what each variant has of the units, the champion first; a soak's holdback is the champion's."""
+        weights_bp = [self.weight_bp, *(one.weight_bp for one in self.others)]
+        if self.holdback_bp is not None:
+            weights_bp = [ALL_BP - self.holdback_bp]
+        shared = [
+            VariantShare(name.value, version.version, weight / ALL_BP)
+            for name, version, weight in zip(CHALLENGERS, self.versions()[1:], weights_bp, strict=False)
+        ]
+        rest = (ALL_BP - sum(weights_bp)) / ALL_BP
+        return [VariantShare(CHAMPION, self.champion.version, rest), *shared]
 
 
 class ServingFile(BaseModel):

@@ -162,7 +162,7 @@ def run(
     """Return how one rollout ends; `keep` is called with every look. Approvals are granted at once."""
     now = BEGAN
     progress = Progress(State.PENDING, 0, now, now)
-    until = now + sum((step.max_duration for step in plan.steps), plan.label_maturity + _GRACE)
+    until = now + sum((step.longest for step in plan.steps), plan.label_maturity + _GRACE)
     while now <= until:
         evaluation = judged_by(plan, progress.step, units.evidence(), now, entered_at=progress.entered_at)
         move = decide(plan, progress, evaluation, now)
@@ -183,6 +183,8 @@ def _ended(plan: Plan, move: Move, evaluation: Evaluation) -> tuple[str, str] | 
     """Return how a rollout ends and by what; a pause that nothing but a person ends is an end."""
     if move.to is State.PROMOTED:
         return PROMOTED, "all required"
+    if move.to is State.ROLLED_BACK:  # at once, and not because of harm: an experiment that is over
+        return INCONCLUSIVE, "time"
     if move.to in ENDING | TERMINAL:
         violated = {one.guardrail for one in evaluation.judgements if one.verdict is Verdict.VIOLATED}
         at_fault = [one.name for one in plan.guardrails if one.name in violated and one.on_violation == "rollback"]
@@ -211,7 +213,7 @@ def _next_look(plan: Plan, progress: Progress, now: datetime, spacing: float) ->
     step = plan.steps[progress.step]
     elapsed = now - progress.entered_at
     later = now + max(plan.eval_interval, spacing * elapsed if elapsed else _FIRST_LOOK * step.min_duration)
-    for edge in (progress.entered_at + step.min_duration, progress.entered_at + step.max_duration):
+    for edge in (progress.entered_at + step.min_duration, progress.entered_at + step.longest):
         if now < edge < later:
             return edge
     return later

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,6 +13,8 @@ from rollout.weights import weight_to_bp
 
 Mode = Literal["shadow", "canary", "soak"]
 
+_WEEK: Final = timedelta(days=7)
+
 
 class Step(BaseModel):
     """One share of traffic, fractions of the units resolved to basis points.
@@ -21,7 +23,7 @@ class Step(BaseModel):
     challengers). A `shadow` serves nobody by it and lets it score `sample` of the requests beside the champion. A
     `soak` serves it to all but the plan's holdback. The next step comes when `min_duration` is over, each compared
     cohort has `min_units`, and the guardrails say what `advance_when` asks; where that is not so at `max_duration`,
-    the plan's `on_inconclusive` says what happens.
+    the plan's `on_inconclusive` says what happens. Left out, it is a week, and a manual split has no end.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -32,7 +34,7 @@ class Step(BaseModel):
     weights: tuple[float, ...] | None = Field(None, min_length=1, max_length=9)
     sample: float = Field(0.0, ge=0, le=1)
     min_duration: Duration = timedelta(0)
-    max_duration: Duration = timedelta(days=7)
+    max_duration: Duration | None = None
     min_units: int = Field(500, ge=0)
     advance_when: Literal["none_violated", "fast_passed", "all_passed"] = "none_violated"
     requires_approval: bool = False
@@ -45,9 +47,14 @@ class Step(BaseModel):
             raise ValueError(f"a {self.mode} step has no weight")
         if self.weight > 0 and self.weights is not None:
             raise ValueError("give `weight` for one challenger, or `weights` for several")
-        if self.max_duration < self.min_duration:
+        if self.longest < self.min_duration:
             raise ValueError("max_duration is shorter than min_duration")
         return self
+
+    @property
+    def longest(self) -> timedelta:
+        """How long it may last where something is watched."""
+        return _WEEK if self.max_duration is None else self.max_duration
 
     @property
     def weight_bp(self) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, select
 from rollout.decisions import Move, Progress
 from rollout.history import Action, change
 from rollout.holds import Hold, kind_of, recovers
-from rollout.outbox import Kind, post
+from rollout.outbox import Kind, post, promotion_key
 from rollout.plan import Plan
 from rollout.serving_store import NO_ROLLOUT, write_state
 from rollout.states import ENDING, PAUSABLE, TERMINAL, State, state_of
@@ -101,7 +101,7 @@ def carry_out(
             "actor": actor,
             "override": override,
         }
-        post(connection, Kind.PROMOTE, key=f"{row.id}:promote", model=row.model, payload=payload, now=now)
+        post(connection, Kind.PROMOTE, key=promotion_key(row.id), model=row.model, payload=payload, now=now)
     return head
 
 
@@ -162,7 +162,7 @@ def _values(row: Row[Any], plan: Plan | None, move: Move, now: datetime) -> dict
     elif plan is not None and _serves_anew(row, move):
         values["weight_bp"] = weight_of(plan, move.step)
     if move.to is State.ROLLED_BACK:
-        values["reason"] = row.reason
+        values["reason"] = row.reason if row.state in ENDING else move.reason
     if move.to in TERMINAL:
         return values | {"finished_at": now}
     return values if move.to is State.PROMOTING else values | _NEW_STEP
@@ -205,12 +205,16 @@ def _action(row: Row[Any], move: Move) -> Action:
         return Action.RESUMED
     if row.state == State.PROMOTING and move.to in {State.CANARY, State.SHADOW}:
         return Action.PROMOTION_WITHDRAWN
+    if move.to is State.ROLLED_BACK and row.state not in ENDING:
+        return Action.ENDED
     return _ACTIONS.get(move.to, Action.ADVANCED)
 
 
 def first_state(plan: Plan) -> State:
     """Return the state in which a rollout of the plan begins.
 
-    One that something is to guard waits for its controller, which may be away: until then nothing is served by it.
+    One that something is to guard, or that begins later, waits for its controller, which may be away: until then
+    nothing is served by it.
     """
-    return State.PENDING if plan.guardrails else state_of(plan.steps[0].mode)
+    waits = bool(plan.guardrails) or plan.start_at is not None
+    return State.PENDING if waits else state_of(plan.steps[0].mode)

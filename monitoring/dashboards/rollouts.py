@@ -23,10 +23,11 @@ def rollouts() -> Dashboard:
     )
     made.with_panel(
         series(
-            "Challenger's weight",
-            "Its share of the units.",
+            "Challengers' weights",
+            "Their shares of the units.",
             Query(
-                'max by (model) (fairmind_traffic_weight_ratio{variant="challenger",model=~"$model"})', "{{model}}"
+                'max by (model, variant) (fairmind_traffic_weight_ratio{variant!="champion",model=~"$model"})',
+                "{{model}} {{variant}}",
             ),
             unit="percentunit",
         )
@@ -34,8 +35,12 @@ def rollouts() -> Dashboard:
     made.with_panel(
         series(
             "Nothing was done for",
-            "To a rollout that is active.",
+            "To a rollout that is active; or the alias has not followed a promotion.",
             Query(f"max by (model) (fairmind_rollout_unchanged_seconds{_OF})", "{{model}}"),
+            Query(
+                f"max by (model) (fairmind_rollout_promotion_waiting_seconds{_OF}) or vector(0)",
+                "{{model}} waits for its alias",
+            ),
             unit="s",
         )
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,14 @@ from sqlalchemy import select
 
 from bentos.promotions import promote_version, roll_back
 from database.engine import reading
+from monitoring.exposition import StateMetrics
 from registry.errors import GateRefusedError
 from registry.reference import Reference
 from rollout.approvals import promote_guarded
 from rollout.controller import Controller
+from rollout.gauges import set_rollout_gauges
+from rollout.report import report
+from rollout.rollout_views import told
 from rollout.tables import OUTBOX
 from tests.fakes.databases import migrated_engine
 from tests.unit.rollout.steering import CANARY, Steering, credit_registry
@@ -121,6 +127,30 @@ def test_an_alias_moved_by_hand_is_not_overwritten_and_the_problem_is_seen(
     assert caplog.text.count("moved by somebody else") == 1
     steering.registry.set_alias("credit", "champion", "1")
     assert settled(steering, controller) == ("2", "2")
+
+
+def test_a_promotion_that_waits_is_told_to_whoever_looks_with_what_to_do(decided: Decided) -> None:
+    steering, controller = decided
+    control, registry, rollout_id = steering.control, steering.registry, steering.rollout_id
+    registry.set_alias("credit", "champion", "3")
+    assert not controller.deliver(steering.now)
+    later = steering.now + timedelta(minutes=20)
+    shown, page = told(control, rollout_id)["promotion"], report(control, registry, rollout_id, later)
+    for words in ("it is at 3, and was at 1", "fairmind models promote credit/2"):
+        assert words in shown["told"]
+        assert words in html.unescape(page)
+    assert shown["attempts"] >= 1
+    assert waiting_seconds(steering, later) == {("credit",): 1_200.0}
+    promote(steering, "3")
+    assert told(control, rollout_id)["promotion"] is None
+    assert "Waits for the registry" not in report(control, registry, rollout_id, later)
+    assert waiting_seconds(steering, later) == {}
+
+
+def waiting_seconds(steering: Steering, now: datetime) -> dict[tuple[str, ...], float]:
+    state = StateMetrics()
+    set_rollout_gauges(steering.control, state, now)
+    return dict(state.promotion_waiting.values)
 
 
 def test_who_promotes_knowing_that_the_alias_was_moved_moves_it_on(tmp_path: Path) -> None:

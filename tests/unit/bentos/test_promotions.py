@@ -15,7 +15,7 @@ from registry.promotion import Promotion
 from registry.reference import Reference
 from registry.wanted import WantedModels, parse_wanted
 from rollout import rollouts
-from rollout.errors import NoUnitsError, RolloutConflictError, RolloutNotFoundError
+from rollout.errors import NoUnitsError, RolloutConflictError, RolloutGateError, RolloutNotFoundError
 from rollout.plan import Plan
 from rollout.rollouts import Rollout
 from rollout.serving_state import ServingState
@@ -270,3 +270,17 @@ def test_a_plan_by_units_is_refused_where_no_traffic_carries_one(
         return
     with pytest.raises(NoUnitsError, match="on_missing_key: request"):
         check_plan(plan, traffic)
+
+
+def test_a_manual_split_that_wants_four_eyes_is_promoted_by_somebody_else(
+    control: Engine, registry: FakeRegistry
+) -> None:
+    plan = Plan.parse({"model": "credit", "challenger": "3", "steps": [{"weight": 0.1}], "four_eyes": True})
+    started = rollouts.start(control, plan, registry, actor="ada", now=NOW, override="a pilot")
+    before = registry.find(Reference("credit", version="3")).tags
+    with pytest.raises(RolloutGateError, match="wants four eyes"):
+        promote_rollout(control, registry, started.id, override="in a hurry", actor="ada", now=NOW)
+    assert rollouts.find(control, started.id).state == "canary"
+    assert registry.find(Reference("credit", version="3")).tags == before
+    ended = promote_rollout(control, registry, started.id, override="the board agreed", actor="bob", now=NOW)
+    assert (ended.state, aliases(registry)["champion"]) == ("promoted", "3")

@@ -26,13 +26,14 @@ from registry.errors import (
     ModelNotFoundError,
     RegistryUnavailableError,
 )
-from rollout.errors import InvalidPlanError, RolloutConflictError, RolloutNotFoundError
+from rollout.errors import InvalidPlanError, RolloutConflictError, RolloutGateError, RolloutNotFoundError
 from sources.errors import HashMismatchError, SourceNotFoundError, SourceUnavailableError
 from training.errors import ConfigError, DataError, NotServableError, TrackingError
 
 STATUSES: list[tuple[Exception, int]] = [
     (GateRefusedError("credit/1", ()), REFUSED),
     (GateRecordError("credit/1", "no record"), REFUSED),
+    (RolloutGateError("x"), REFUSED),
     (UsageError("x"), BAD_INPUT),
     (ConfigurationError("x"), BAD_INPUT),
     (DatabaseUrlError(), BAD_INPUT),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from click.testing import Result
 from sqlalchemy import update
 
 from cli.context import Context
+from cli.failures import UsageError
 from registry.errors import GateRefusedError, RegistryUnavailableError
 from rollout.errors import InvalidPlanError, RolloutConflictError, RolloutNotFoundError
+from rollout.outbox import Kind, post, promotion_key
 from rollout.serving_store import serving_states
 from rollout.tables import ROLLOUT_EVENT
 from tests.fakes.registry import FakeRegistry
@@ -74,6 +77,18 @@ def test_people_read_a_table(fairmind: Command, started: str, deployment: Contex
         assert word in shown
 
 
+def test_a_promotion_that_waits_for_the_registry_is_told(
+    fairmind: Command, answer: Answer, started: str, deployment: Context
+) -> None:
+    assert answer(["rollout", "status", started])["promotion"] is None
+    with deployment.control.begin() as connection:
+        asked = {"key": promotion_key(started), "model": "credit", "payload": {"version": "2"}}
+        post(connection, Kind.PROMOTE, **asked, now=datetime.now(UTC))
+    shown = fairmind("rollout", "status", started).output
+    assert "Waits for the registry" in shown
+    assert "fairmind models promote credit/2" in shown
+
+
 @pytest.mark.parametrize("reason", ["see [/ticket]", "[bold]loud[/bold]", "[red"])
 def test_a_reason_is_shown_as_it_was_written(fairmind: Command, started: str, reason: str) -> None:
     for command in (["pause", started, "--reason", reason], ["list"], ["status", started]):
@@ -103,7 +118,8 @@ def test_a_weight_that_cannot_be_is_named(fairmind: Command, started: str, weigh
 
 
 def test_a_weight_that_is_no_number_is_wrong_usage(fairmind: Command, started: str) -> None:
-    assert fairmind("rollout", "weight", started, "much").exit_code == 2
+    for wrong in ("much", "", "0.1,", "0.1;0.2"):
+        assert isinstance(fairmind("rollout", "weight", started, wrong).exception, UsageError)
 
 
 @pytest.mark.parametrize("command", ["status", "pause", "resume", "abort", "promote"])
@@ -159,3 +175,13 @@ def test_a_guarded_rollout_is_taken_up_by_a_controller_and_its_log_verified(
 
 def test_without_rollouts_there_is_no_log_to_verify(fairmind: Command) -> None:
     assert "nothing to check" in fairmind("rollout", "verify-log").output
+
+
+def test_several_challengers_are_weighted_together_and_told_apart(
+    fairmind: Command, answer: Answer, plan: str, deployment: Context, registry: FakeRegistry
+) -> None:
+    path = Path(plan)
+    path.write_text('model: credit\nchallengers: ["2", "3"]\nsteps:\n  - weights: [0.1, 0.2]\n')
+    name = answer(["rollout", "start", plan, "--override", "a pilot"])["id"]
+    assert answer(["rollout", "weight", name, "0.2,0.05"])["weight"] == 0.2
+    assert "champion 75.00%, challenger 20.00%, challenger-2 5.00%" in fairmind("rollout", "status", name).output

@@ -10,6 +10,7 @@ from rollout import rollouts
 from rollout.approvals import approve, promote_guarded
 from rollout.errors import InvalidPlanError, RolloutConflictError, RolloutGateError
 from rollout.history import history
+from rollout.weight_changes import set_weights
 from tests.unit.rollout.steering import CANARY, Canary, Steering
 
 
@@ -123,10 +124,10 @@ def test_an_evaluation_that_is_old_proves_nothing_to_a_person(steering: Steering
 
 def test_a_guarded_weight_may_be_lowered_and_not_raised(canary: Canary) -> None:
     steering, _ = canary
-    lowered = rollouts.set_weight(steering.control, steering.rollout_id, 0.05, actor="ada", now=steering.now)
+    lowered = set_weights(steering.control, steering.rollout_id, [0.05], actor="ada", now=steering.now)
     assert (lowered.weight, steering.served().weight_bp) == (0.05, 500)
     with pytest.raises(InvalidPlanError, match="it can be lowered"):
-        rollouts.set_weight(steering.control, steering.rollout_id, 0.06, actor="ada", now=steering.now)
+        set_weights(steering.control, steering.rollout_id, [0.06], actor="ada", now=steering.now)
 
 
 def test_a_lowered_weight_stays_until_somebody_resumes(steering: Steering) -> None:
@@ -135,7 +136,7 @@ def test_a_lowered_weight_stays_until_somebody_resumes(steering: Steering) -> No
     steering.tick(controller)
     steering.see()
     for weight in (0.02, 0.0):
-        lowered = rollouts.set_weight(steering.control, steering.rollout_id, weight, actor="ada", now=steering.now)
+        lowered = set_weights(steering.control, steering.rollout_id, [weight], actor="ada", now=steering.now)
         assert (lowered.state, lowered.weight, steering.served().weight_bp) == ("paused", weight, weight * 10_000)
         assert steering.tick(controller) == "paused"
     assert steering.found().reason == "the weight was lowered to 0 by hand"
@@ -147,7 +148,7 @@ def test_what_is_paused_for_something_else_keeps_its_weight(canary: Canary) -> N
     steering, _ = canary
     rollouts.pause(steering.control, steering.rollout_id, reason=None, actor="ada", now=steering.now)
     with pytest.raises(RolloutConflictError, match="is paused"):
-        rollouts.set_weight(steering.control, steering.rollout_id, 0.05, actor="ada", now=steering.now)
+        set_weights(steering.control, steering.rollout_id, [0.05], actor="ada", now=steering.now)
 
 
 def test_several_challengers_are_loaded_weighted_and_never_promoted(steering: Steering) -> None:
@@ -159,7 +160,7 @@ def test_several_challengers_are_loaded_weighted_and_never_promoted(steering: St
     assert steering.served().weight_bp == 1_000
     assert [(one.version, one.weight_bp) for one in steering.served().others] == [("3", 2_000)]
     for refused in (
-        lambda: rollouts.set_weight(steering.control, steering.rollout_id, 0.05, actor="a", now=steering.now),
+        lambda: set_weights(steering.control, steering.rollout_id, [0.05], actor="a", now=steering.now),
         lambda: promote_guarded(steering.control, steering.rollout_id, override="x", actor="a", now=steering.now),
     ):
         with pytest.raises(RolloutConflictError, match="several challengers"):

@@ -12,8 +12,9 @@ from monitoring.exposition import StateMetrics
 from rollout.gauges import set_rollout_gauges
 from rollout.history import Action
 from rollout.plan import Plan
-from rollout.rollouts import Rollout, abort, begin_promotion, finish_promotion, pause, set_weight, start
+from rollout.rollouts import Rollout, abort, begin_promotion, finish_promotion, pause, start
 from rollout.serving_store import follow_aliases, serving_epochs
+from rollout.weight_changes import set_weights
 from tests.fakes.registry import FakeRegistry
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,7 +53,7 @@ def test_an_active_rollout_has_a_state_and_an_age_since_its_last_change(
     engine: Engine, registry: FakeRegistry
 ) -> None:
     rollout = started(engine, registry)
-    set_weight(engine, rollout.id, 0.3, now=NOW + timedelta(minutes=5), **ADA)
+    set_weights(engine, rollout.id, [0.3], now=NOW + timedelta(minutes=5), **ADA)
     found = told(engine, now=NOW + timedelta(minutes=7))
     assert found["state", "credit", "canary"] == 1
     assert found["unchanged_seconds", "credit"] == 120

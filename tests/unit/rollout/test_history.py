@@ -19,6 +19,7 @@ from rollout.history import Action, Event, change, history
 from rollout.plan import Plan
 from rollout.serving_store import follow_aliases, serving_epochs
 from rollout.tables import ROLLOUT, ROLLOUT_EVENT
+from rollout.weight_changes import set_weights
 from tests.fakes.registry import FakeRegistry
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -41,7 +42,7 @@ def told(engine: Engine, rollout_id: str) -> list[tuple[Action, str, str, float,
 
 
 def test_everything_done_to_a_rollout_is_there_with_who_did_it_and_when(engine: Engine, started: str) -> None:
-    rollouts.set_weight(engine, started, 0.25, actor="bob", now=at(1))
+    set_weights(engine, started, [0.25], actor="bob", now=at(1))
     rollouts.pause(engine, started, reason="complaints", actor="eve", now=at(2))
     rollouts.resume(engine, started, actor="bob", now=at(3))
     rollouts.begin_promotion(engine, started, actor="ada", now=at(4))
@@ -100,7 +101,7 @@ def test_what_is_refused_leaves_no_event(engine: Engine, started: str) -> None:
     rollouts.pause(engine, started, reason=None, actor="ada", now=NOW)
     for _ in range(2):
         with pytest.raises(RolloutConflictError):
-            rollouts.set_weight(engine, started, 0.2, actor="ada", now=NOW)
+            set_weights(engine, started, [0.2], actor="ada", now=NOW)
     assert len(history(engine, started)) == 2
 
 

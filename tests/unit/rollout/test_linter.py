@@ -130,6 +130,25 @@ def test_more_is_needed_where_less_may_be_lost() -> None:
     assert needed == sorted(needed, reverse=True)
 
 
+@pytest.mark.parametrize(("alpha", "factor"), [(0.05, 7.72), (0.01, 11.3)])
+def test_a_mean_needs_what_the_planning_formula_says(alpha: float, factor: float) -> None:
+    units = factor * 4 * 0.8**2 / 0.1**2  # Waudby-Smith et al. 2024: of both arms, for a difference of 0.1
+    guardrail = {"metric": "log_loss", "margin": 0.1, "planned_units": round(units)}
+    made = plan(guardrails=[guardrail], alpha_promote=alpha)
+    (power,) = powers(made, counted(made, streams={"log_loss": (Stream("", "", 1.0, 0.4, 0.8),)}))
+    assert power.to_pass is not None
+    assert 2 * power.to_pass == pytest.approx(units, rel=0.03)
+
+
+def test_a_minority_that_loses_ten_points_is_found_with_four_times_the_units_of_twice_the_distance() -> None:
+    made = plan(guardrails=[DP | {"margin": 0.05, "reference": "1"}])
+    streams = (Stream("", "1", 0.8, 0.3), Stream("", "2", 0.2, 0.3))
+    (power,) = powers(made, counted(made, streams={"dp_diff:SEX": streams}))
+    assert power.harm == pytest.approx(0.1)
+    assert power.to_catch is not None
+    assert 2 * power.to_catch == pytest.approx(4 * 3_800, rel=0.05)  # 3,800 of both arms tell 0.1 from 0
+
+
 @settings(max_examples=50)
 @given(
     st.sampled_from(["dp_diff", "dp_ratio", "selection_rate", "accuracy", "group_accuracy_min", "mean_outcome"]),

@@ -22,6 +22,7 @@ from rollout.plan import Plan
 from rollout.rollouts import Rollout
 from rollout.serving_state import ServingState
 from rollout.serving_store import follow_aliases, serving_epochs, serving_states
+from rollout.weight_changes import set_weights
 from tests.fakes.registry import FakeRegistry
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -105,7 +106,7 @@ def test_each_rollout_randomises_anew_and_keeps_its_salt_while_the_weight_moves(
     for _ in range(3):
         rollout = start()
         salts.append(served(engine).salt)
-        rollouts.set_weight(engine, rollout.id, 0.3, actor="ada", now=NOW)
+        set_weights(engine, rollout.id, [0.3], actor="ada", now=NOW)
         assert served(engine).salt == salts[-1]
         rollouts.abort(engine, rollout.id, reason=None, actor="ada", now=NOW)
     assert len(set(salts)) == 4
@@ -185,7 +186,7 @@ def test_a_registry_that_is_away_starts_nothing_and_stops_nothing(
 def test_a_weight_is_set_and_followed_and_counted(engine: Engine, start: Start) -> None:
     rollout = start(weight=0.1)
     epoch = served(engine).epoch
-    changed = rollouts.set_weight(engine, rollout.id, 0.25, actor="ada", now=NOW)
+    changed = set_weights(engine, rollout.id, [0.25], actor="ada", now=NOW)
     assert (changed.weight, changed.version) == (0.25, 2)
     assert (served(engine).weight_bp, served(engine).epoch) == (2_500, epoch + 1)
 
@@ -195,7 +196,7 @@ def test_a_weight_outside_zero_to_one_half_changes_nothing(engine: Engine, start
     rollout = start()
     before = served(engine)
     with pytest.raises(InvalidPlanError):
-        rollouts.set_weight(engine, rollout.id, weight, actor="ada", now=NOW)
+        set_weights(engine, rollout.id, [weight], actor="ada", now=NOW)
     assert served(engine) == before
     assert rollouts.find(engine, rollout.id) == rollout
 
@@ -209,10 +210,10 @@ def test_a_pause_leaves_what_is_served_and_refuses_a_weight_until_it_is_resumed(
     assert (paused.state, paused.reason) == ("paused", "complaints")
     assert served(engine) == before
     with pytest.raises(RolloutConflictError, match="is paused; this needs it to be canary"):
-        rollouts.set_weight(engine, rollout.id, 0.2, actor="ada", now=NOW)
+        set_weights(engine, rollout.id, [0.2], actor="ada", now=NOW)
     resumed = rollouts.resume(engine, rollout.id, actor="ada", now=NOW)
     assert (resumed.state, resumed.reason) == ("canary", None)
-    assert rollouts.set_weight(engine, rollout.id, 0.2, actor="ada", now=NOW).weight == 0.2
+    assert set_weights(engine, rollout.id, [0.2], actor="ada", now=NOW).weight == 0.2
 
 
 @pytest.mark.parametrize("is_paused", [False, True])
@@ -263,7 +264,7 @@ def test_a_rollout_that_was_decided_for_is_finished_or_withdrawn_and_not_aborted
 
 
 CHANGES: dict[str, Callable[[Engine, str], Rollout]] = {
-    "weight": lambda engine, name: rollouts.set_weight(engine, name, 0.2, actor="ada", now=NOW),
+    "weight": lambda engine, name: set_weights(engine, name, [0.2], actor="ada", now=NOW),
     "pause": lambda engine, name: rollouts.pause(engine, name, reason=None, actor="ada", now=NOW),
     "resume": lambda engine, name: rollouts.resume(engine, name, actor="ada", now=NOW),
     "abort": lambda engine, name: rollouts.abort(engine, name, reason=None, actor="ada", now=NOW),
@@ -332,7 +333,7 @@ def test_of_many_ends_at_once_exactly_one_wins_and_serving_agrees(engine: Engine
 def test_weights_set_at_once_all_count_and_the_last_one_serves(engine: Engine, start: Start) -> None:
     rollout = start()
     epoch = served(engine).epoch
-    results = race(lambda number: rollouts.set_weight(engine, rollout.id, number / 100, actor="ada", now=NOW))
+    results = race(lambda number: set_weights(engine, rollout.id, [number / 100], actor="ada", now=NOW))
     assert all(isinstance(result, Rollout) for result in results)
     last = rollouts.find(engine, rollout.id)
     assert last.version == rollout.version + RACERS

@@ -16,7 +16,6 @@ from rollout.sequential import (
     one_sided_log_e,
     one_sided_radius,
     radius,
-    ratio_bounds,
     share_bound,
     split_log_e,
     two_sided_log_e,
@@ -109,18 +108,6 @@ def test_bounds_of_a_share_hold_it_and_widen_as_alpha_falls(events: int, others:
     share = events / (events + others) if events + others else 0.5
     assert 0 <= lower <= share <= upper <= 1
     assert share_bound(events, others, alpha / 2) <= lower
-
-
-def test_the_bound_of_a_ratio_is_where_its_evidence_is_one_over_alpha() -> None:
-    lower, upper = ratio_bounds(30, 90, 0.1, 0.05)
-    for ratio, enough in ((lower, True), (lower * 1.01, False)):
-        theta = 0.1 * ratio / (0.1 * ratio + 0.9)
-        assert (conditional_log_e(30, 90, theta) >= math.log(20)) is np.bool_(enough)
-    assert lower < 3 < upper
-
-
-def test_without_events_a_ratio_is_anything() -> None:
-    assert ratio_bounds(0, 0, 0.5, 0.05) == (0.0, math.inf)
 
 
 @settings(max_examples=40)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -45,6 +46,36 @@ def test_what_is_written_is_read(
     content = ServingFile(unit_salt=salt, models=models)
     write_file(path, content)
     assert parse_file(path.read_bytes()) == content
+
+
+@pytest.mark.parametrize(
+    ("changes", "shares"),
+    [
+        ({}, [("champion", "1", 1.0)]),
+        ({"challenger": "2", "weight_bp": 2_000}, [("champion", "1", 0.8), ("challenger", "2", 0.2)]),
+        ({"challenger": "2", "shadow_bp": 5_000}, [("champion", "1", 1.0), ("challenger", "2", 0.0)]),
+        ({"challenger": "2", "holdback_bp": 500}, [("champion", "1", 0.05), ("challenger", "2", 0.95)]),
+        (
+            {"challenger": "2", "weight_bp": 1_000, "others": [("3", 2_000), ("4", 500)]},
+            [
+                ("champion", "1", 0.65),
+                ("challenger", "2", 0.1),
+                ("challenger-2", "3", 0.2),
+                ("challenger-3", "4", 0.05),
+            ],
+        ),
+    ],
+)
+def test_every_variant_has_its_share_of_the_units(
+    changes: dict[str, Any], shares: list[tuple[str, str, float]]
+) -> None:
+    made = dict(changes)
+    if "challenger" in made:
+        made["challenger"] = {"version": made["challenger"], "digest": None}
+    made["others"] = [{"version": one, "digest": None, "weight_bp": bp} for one, bp in made.get("others", ())]
+    champion = {"version": "1", "digest": None}
+    found = ServingState.model_validate({"model": "credit", "epoch": 1, "champion": champion, "salt": "x"} | made)
+    assert found.shares() == shares
 
 
 def test_a_damaged_file_is_refused_without_quoting_the_salt_in_it(tmp_path: Path) -> None:
