@@ -37,6 +37,7 @@ _POSTED: Final = {
     "bias-tests": BIAS,
     "bias-v2": BIAS,
     "datasets": BIAS,
+    "replays": BIAS,
     "rollouts": ROLLOUT,
 }
 

@@ -128,7 +128,7 @@ class Companion:
         self._aliases_moved.set()
         for thread in self._threads:
             # These may take minutes, and are taken up again by the next Companion.
-            if thread.is_alive() and thread.name not in {"preparations", "bias-tests"}:
+            if thread.is_alive() and thread.name not in {"preparations", "bias-tests", "replays"}:
                 thread.join(timeout=10)
         self.tracker.stop()
         if self._lock is not None:

@@ -41,6 +41,8 @@ from bentos.model_routes import model_routes
 from bentos.openapi_keys import tell_of_keys
 from bentos.outcome_routes import outcome_routes
 from bentos.protocol_openapi import protocol_paths, protocol_schemas, refusals
+from bentos.replay_routes import replay_routes
+from bentos.replay_service import ReplayService
 from bentos.rollout_routes import rollout_routes
 from monitoring.identifiers import new_request_id
 
@@ -84,6 +86,9 @@ def control_api(companion: Companion, worker_metrics: Path) -> FastAPI:
     api.include_router(bias_test_routes(companion, service))
     api.include_router(data_set_routes(service.data_sets))
     api.include_router(bias_v2_routes(companion, service))
+    replays = ReplayService(companion)
+    companion.loops["replays"] = (replays.work, _TASK_SECONDS)
+    api.include_router(replay_routes(companion, replays))
     drift = DriftService(companion)
     companion.loops["drift"] = (drift.work, _DRIFT_SECONDS)
     companion.gauges.append(drift.set_gauges)

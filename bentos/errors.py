@@ -30,6 +30,7 @@ from fairness.errors import FairnessError
 from inference import errors as inference
 from monitoring import errors as monitoring
 from registry import errors as registry
+from replay import errors as replay
 from rollout import errors as rollout
 from runners import errors as runners
 from sources.errors import SourceError
@@ -187,6 +188,15 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     rollout.NoUnitsError: (422, "no_units"),
     rollout.UnderpoweredPlanError: (422, "underpowered_plan"),
     rollout.RolloutGateError: (409, "rollout_gate_refused"),
+    rollout.ReplayGateError: (409, "replay_refused"),
+    replay.ReplayError: (422, "invalid_replay"),
+    replay.NothingLoggedError: (422, "nothing_logged"),
+    replay.ColumnsMissingError: (422, "columns_missing"),
+    replay.NotCompiledError: (422, "not_compiled"),
+    replay.NotComparableError: (422, "not_comparable"),
+    replay.ReplayQueueFullError: (503, "overloaded"),
+    replay.ReplayNotFoundError: (404, "replay_not_found"),
+    replay.NoReplayReportError: (409, "no_report"),
     runners.RunnerCrashedError: (500, "model_crashed"),
     runners.RunnerStartError: (503, "model_not_started"),
     runners.RunnerEnvironmentError: (503, "model_not_loaded"),

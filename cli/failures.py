@@ -17,6 +17,7 @@ _PACKAGES: Final = frozenset(
         "inference",
         "monitoring",
         "registry",
+        "replay",
         "rollout",
         "runners",
         "sources",
@@ -24,7 +25,7 @@ _PACKAGES: Final = frozenset(
         "training",
     }
 )
-_REFUSALS: Final = frozenset({"GateRefusedError", "RolloutGateError"})
+_REFUSALS: Final = frozenset({"GateRefusedError", "ReplayGateError", "RolloutGateError"})
 _FAILURES: Final = frozenset(
     {"HashMismatchError", "NotServableError", "SourceUnavailableError", "TrackingError"}
 )  # of packages whose other errors are bad input
@@ -44,6 +45,7 @@ _BAD_INPUT: Final = frozenset(
         "RunNotFoundError",
         "KeyNotFoundError",
         "ModelNotFoundError",
+        "ReplayError",
         "RolloutNotFoundError",
         "SignatureMismatchError",
         "SourceError",

@@ -40,11 +40,16 @@ def columns_from_arrow(content: bytes, signature: Signature) -> tuple[Columns, i
         if name in values:
             raise MalformedColumnsError(f"column '{name[:_MAX_TEXT]}' is there twice")
         if name in signature.names:
-            values[name] = _values(name, column)
+            values[name] = values_of(name, column)
     return columns_from_lists(values, signature)
 
 
-def _values(name: str, column: Any) -> Values:
+def values_of(name: str, column: Any) -> Values:
+    """Return an Arrow column as a decoder takes it; null is a missing value.
+
+    Raises:
+        MalformedColumnsError: It holds neither numbers, truth values nor strings.
+    """
     import pyarrow as pa
 
     kind = column.type
@@ -69,7 +74,7 @@ def _texts(name: str, column: Any) -> Values:
             return []
         encoded = encoded.chunk(0)
     if not (pa.types.is_string(encoded.type.value_type) or pa.types.is_large_string(encoded.type.value_type)):
-        return _values(name, column.cast(column.type.value_type))
+        return values_of(name, column.cast(column.type.value_type))
     distinct = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
     codes = encoded.indices.fill_null(len(distinct) - 1).to_numpy(zero_copy_only=False)
     return Texts(distinct, codes.astype(np.intp))

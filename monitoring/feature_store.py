@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import blake2b
@@ -88,6 +88,17 @@ class FeatureStore:
         """Return a file's table, some rows of it where asked for."""
         files, base = self._place
         return pq.read_table(f"{base}/{path}", filesystem=files, filters=filters)
+
+    def batches(self, path: str, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield a file's rows in their order, at most so many at a time; whatever its size, memory holds one row group.
+
+        Raises:
+            OSError: The store cannot be reached, or the file is gone.
+        """
+        files, base = self._place
+        with files.open_input_file(f"{base}/{path}") as source, pq.ParquetFile(source) as file:
+            for batch in file.iter_batches(batch_size=rows, columns=columns):
+                yield pa.Table.from_batches([batch])
 
     def schema(self, path: str) -> pa.Schema:
         """Return the schema of a file's table."""

@@ -7,6 +7,7 @@ RolloutError
 │   ├── NoUnitsError          the traffic carries no units, and the plan assigns by them
 │   └── UnderpoweredPlanError it could not pass at the traffic there is, whatever the challenger is like
 ├── RolloutGateError          a guardrail has not passed, or an approval is not this person's to give
+│   └── ReplayGateError       no replay of logged traffic stands for the challenger
 ├── LeaseLostError            another controller acts; nothing was written
 └── OverrideRefusedError      a signed override is malformed, expired, or not signed for this
 """
@@ -62,6 +63,10 @@ class UnderpoweredPlanError(InvalidPlanError):
             f"the plan cannot pass at the traffic there is: {self.problems[0]}{more}; `fairmind rollout lint` says "
             "all of it, and an override starts the plan nevertheless"
         )
+
+
+class ReplayGateError(RolloutGateError):
+    """No replay of logged traffic stands for the challenger, or one found harm."""
 
 
 class LeaseLostError(RolloutError):

@@ -134,7 +134,7 @@ def _judgements(plan: Plan, step: int, evidence: Evidence) -> Iterator[Judgement
     for guardrail in plan.watched:
         alpha = budget.get(guardrail.name, plan.alpha_rollback)
         for arm in _judged_arms(plan, step, guardrail):
-            yield _judge(plan, guardrail, evidence, arm=arm, alpha=alpha)
+            yield judged(plan, guardrail, evidence, arm=arm, alpha=alpha)
 
 
 def _judged_arms(plan: Plan, step: int, guardrail: Guardrail) -> tuple[str, ...]:
@@ -144,7 +144,8 @@ def _judged_arms(plan: Plan, step: int, guardrail: Guardrail) -> tuple[str, ...]
     return (*deciding, PAIRED) if has_pairs and PAIRED not in deciding else deciding
 
 
-def _judge(plan: Plan, guardrail: Guardrail, evidence: Evidence, *, arm: str, alpha: float) -> Judgement:
+def judged(plan: Plan, guardrail: Guardrail, evidence: Evidence, *, arm: str, alpha: float) -> Judgement:
+    """Return what is found of one guardrail and arm, where enough outcomes and attributes are known to say it."""
     try:
         found = judge(
             guardrail,

@@ -6,16 +6,18 @@ Everything in it may be done twice: whoever died before it noted that something 
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, select, update
 
 from database.engine import insert_or_ignore, reading
-from registry.errors import AliasConflictError, ModelNotFoundError, RegistryError
+from registry.errors import AliasConflictError, ModelNotFoundError, ReadOnlyRegistryError, RegistryError
 from registry.promotion import OVERRIDE_TAG, promote
 from registry.reference import CHALLENGER, CHAMPION, Reference
 from registry.registry import Registry
@@ -30,10 +32,11 @@ _log = logging.getLogger(__name__)
 
 
 class Kind(StrEnum):
-    """What is to be done: move the alias `champion`, or write a tag on a version."""
+    """What is to be done: move the alias `champion`, write a tag on a version, or put a file beside its own."""
 
     PROMOTE = "promote"
     TAG = "tag"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +161,30 @@ def _attempt(registry: Registry, row: Row[Any], now: datetime) -> str | None:
     try:
         if row.kind == Kind.TAG:
             registry.set_tag(row.model, row.payload["version"], row.payload["key"], row.payload["value"])
+        elif row.kind == Kind.FILE:
+            _add_file(registry, row.model, row.payload)
         else:
             _promote(registry, row.model, row.payload, now)
     except ModelNotFoundError as error:
-        # A version that somebody deleted takes no tag any more; an alias that cannot move must be seen.
-        return None if row.kind == Kind.TAG else str(error)[:_LONGEST_PROBLEM]
+        # A version that somebody deleted takes nothing any more; an alias that cannot move must be seen.
+        return str(error)[:_LONGEST_PROBLEM] if row.kind == Kind.PROMOTE else None
     except AliasConflictError as error:
         found, expected = (one or "no version" for one in (error.found, error.expected))
         return f"the alias '{error.alias}' was moved by somebody else: it is at {found}, and was at {expected}"
+    except ReadOnlyRegistryError as error:
+        if row.kind != Kind.FILE:
+            return str(error)[:_LONGEST_PROBLEM]
+        _log.warning("'%s' stays here: %s", row.key, error)  # nor will it take the file when asked again
     except RegistryError as error:
         return str(error)[:_LONGEST_PROBLEM]
     return None
+
+
+def _add_file(registry: Registry, model: str, payload: Mapping[str, Any]) -> None:
+    version = registry.find(Reference(model, version=payload["version"]))
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / payload["name"]).write_text(payload["content"], encoding="utf-8")
+        registry.add_files(version, Path(folder), payload["place"])
 
 
 def _promote(registry: Registry, model: str, payload: Mapping[str, Any], now: datetime) -> None:

@@ -15,6 +15,7 @@ from monitoring.times import Time
 from rollout.durations import Duration
 from rollout.errors import InvalidPlanError
 from rollout.guardrail import Guardrail, Stage
+from rollout.replay_gate import ReplayGate
 from rollout.steps import Step
 
 MAX_HOLDBACK = 0.5
@@ -30,6 +31,8 @@ class Plan(BaseModel):
     itself. `challenger` is a version number; left out, it is the version with the alias `challenger`;
     `challengers` names several. It begins at `start_at`, or at once. `goals` make it an experiment: they are
     measured and decide nothing, nothing is promoted by itself, and it ends at the step's `max_duration`.
+
+    `replay` asks for a replay of the challenger on logged traffic before it is started.
 
     `unit` is what is analysed: the first prediction of each unit, or each request (`request`, only sound where
     requests are randomised one by one: `on_missing_key: request` and no units). `on_missing_key` says who answers
@@ -63,6 +66,7 @@ class Plan(BaseModel):
     no_data_after: Duration = timedelta(minutes=15)
     rollback_cooldown: Duration = timedelta(hours=1)
     four_eyes: bool = False
+    replay: ReplayGate | None = None
 
     @model_validator(mode="after")
     def _can_be_carried_out(self) -> Self:
@@ -141,7 +145,9 @@ class Plan(BaseModel):
     @property
     def digest(self) -> str:
         """The SHA-256 of its content, in hexadecimal."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        # A plan that asks for no replay keeps the hash it had before plans could.
+        unset = {"replay"} if self.replay is None else None
+        return hashlib.sha256(self.model_dump_json(exclude=unset).encode()).hexdigest()
 
     @classmethod
     def load(cls, path: Path) -> Self:

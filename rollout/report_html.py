@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
-from jinja2 import Environment, StrictUndefined, Template
 
 from fairness.groups import UNKNOWN
 from rollout.evaluations import StoredEvaluation
@@ -21,22 +19,12 @@ from rollout.evidence import CHALLENGER, CONTROL, PAIRED
 from rollout.guardrail import Guardrail, Verdict
 from rollout.history import Action, Event
 from rollout.judging import GroupRate, Judgement, SplitJudgement
+from rollout.pages import MARKS, SMALLEST_CELL, number, page
 from rollout.plan import Plan
 from rollout.report_charts import HEIGHT, WIDTH, SequenceChart, sequence_chart, thinned, weight_chart
 from rollout.rollouts import Rollout
 
-SMALLEST_CELL: Final = 20
-"""Groups of fewer units are shown without their rate: it would be some few people's own."""
-
 _TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")
-_MARKS: Final = {
-    Verdict.PASSED: "✓ passed",
-    Verdict.VIOLATED: "✗ violated",
-    Verdict.INCONCLUSIVE: "? inconclusive",
-    Verdict.INSUFFICIENT_DATA: "… insufficient data",
-    Verdict.NO_DATA: "∅ no data",
-    Verdict.ERROR: "! error",
-}
 _ENDS: Final = {
     "promoted": ("passed", "The challenger is the champion now."),
     "rolled_back": ("violated", "The champion serves every unit again."),
@@ -89,7 +77,7 @@ def html(
     pictures = _pictures(rollout, plan, evaluations, until)
     is_over = bool(events) and events[-1].action is Action.ENDED
     kind, told = _OVER if is_over else _ENDS.get(rollout.state, ("open", ""))
-    return _template().render(
+    return page(_TEMPLATE).render(
         rollout=rollout,
         plan=plan,
         headline=f"Rollout of {rollout.model}: {rollout.state.replace('_', ' ')}",
@@ -122,21 +110,6 @@ def copied(plan: Plan) -> str:
     """Return a plan as the YAML that `fairmind rollout start` takes, without what it need not say."""
     content = plan.model_dump(mode="json", exclude_defaults=True)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-
-
-@cache
-def _template() -> Template:
-    made = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_harmless
-    )
-    return made.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-
-
-def _harmless(value: Any) -> Any:
-    """Return text without control characters and halves of surrogate pairs, which no page could be encoded with."""
-    if type(value) is not str:
-        return value
-    return "".join(one if one.isprintable() or one == "\n" else "\N{REPLACEMENT CHARACTER}" for one in value)
 
 
 def _versions(rollout: Rollout, plan: Plan) -> dict[str, str]:
@@ -186,9 +159,9 @@ def _pictures(
 def _judged(guardrail: Guardrail, one: Judgement) -> dict[str, str]:
     return {
         "verdict": str(one.verdict),
-        "mark": _MARKS[one.verdict],
-        "estimate": _number(one.estimate),
-        "interval": f"{_number(one.lower, '-∞')} to {_number(one.upper, '∞')}",
+        "mark": MARKS[one.verdict],
+        "estimate": number(one.estimate),
+        "interval": f"{number(one.lower, '-∞')} to {number(one.upper, '∞')}",
         "margin": f"{'≥' if _is_floor(guardrail) else '≤'} {one.margin:g}",
         "n": f"{one.n:,} of {guardrail.planned_units:,} planned",
         "needed": "" if one.needed is None or one.verdict is Verdict.PASSED else f"about {one.needed:,} more",
@@ -258,7 +231,3 @@ def _event(event: Event) -> dict[str, str]:
         "reason": event.reason or "",
         "hash": (getattr(event, "hash", None) or "")[:12],
     }
-
-
-def _number(value: float | None, missing: str = "unknown") -> str:
-    return missing if value is None else f"{value:+.4f}"

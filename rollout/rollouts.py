@@ -23,6 +23,7 @@ from rollout.errors import RolloutConflictError, RolloutNotFoundError
 from rollout.history import Action, begin, change
 from rollout.holds import kind_of
 from rollout.plan import Plan
+from rollout.replayed import check_replay
 from rollout.serving_store import NO_ROLLOUT, new_salt, write_state
 from rollout.states import ENDING, PAUSABLE, TERMINAL, State
 from rollout.tables import ROLLOUT, SERVING_STATE
@@ -94,12 +95,16 @@ def start(
 
     Raises:
         GateRefusedError: A gate refuses the challenger and there is no override.
+        ReplayGateError: The plan asks for a replay, none stands for the challenger, and there is no override.
         ModelNotFoundError: The champion or the challenger is not in the registry.
         RolloutConflictError: The model has an active rollout, or one was rolled back a moment ago, or the
             challenger is the champion, or the champion is not what serves: that is pinned, or the alias has just
             been moved.
     """
     champion, challengers = find_versions(registry, plan)
+    if plan.replay is not None and override is None:
+        for challenger in challengers:
+            check_replay(engine, plan.replay, challenger, champion, now)
     admit_all(registry, challengers, override=override, actor=actor, now=now)
     state = first_state(plan)
     row = first_row(plan, champion, challengers, state=state, actor=actor, now=now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, Table, text
+from sqlalchemy import JSON, Column, Float, Index, Integer, MetaData, String, Table, text
 
 from database.types import UtcDateTime
 
@@ -151,3 +151,33 @@ DEPLOYMENT_SALT = Table(
     Column("salt", String, nullable=False),
 )
 """One row: the salt under which unit ids are hashed before they are logged."""
+
+REPLAY = Table(
+    "replay",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("model", String, nullable=False),
+    Column("challenger_version", String, nullable=False),
+    Column("challenger_digest", String),
+    Column("against_version", String, nullable=False),
+    Column("against_digest", String),
+    Column("since", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Column("state", String, nullable=False),
+    Column("progress", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", String),
+    Column("actor", String, nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("verdict", String),
+    Column("rows", Integer),
+    Column("result", JSON),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("touched_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Index("replays_of_model", "model", "created_at"),
+    Index("replays_by_state", "state"),
+)
+"""A row per replay, queued, running, done or failed; written by `replay.store`, and read by whoever asks for one
+before a rollout or a promotion. `request` is what was asked, `result` what was found (`replay.result`), `rows` how
+many were compared, and `touched_at` is renewed while it runs."""

@@ -56,6 +56,8 @@ ROUTES: list[tuple[str, str, set[str]]] = [
     ("POST", "/v2/repository/models/m/unload", {"admin"}),
     ("POST", "/bias_test", {"bias"}),
     ("POST", "/api/v1/bias-tests", {"bias"}),
+    ("POST", "/api/v1/replays", {"bias"}),
+    ("GET", "/api/v1/replays/1/report", {"read"}),
     ("GET", "/api/v1/bias-tests/1/report.html", {"read"}),
     ("POST", "/api/v1/datasets", {"bias"}),
     ("DELETE", "/api/v1/datasets/people", {"bias"}),

@@ -103,6 +103,7 @@ def test_what_a_client_did_wrong_is_never_a_5xx() -> None:
     ours = {kind.__name__ for kind, (status, _) in HTTP_STATUSES.items() if status >= 500}
     assert ours == {
         "NotReadyError",
+        "ReplayQueueFullError",
         "KeysUnavailableError",
         "OverloadedError",
         "UnsupportedError",

@@ -1,0 +1,213 @@
+"""A replay: the logged rows of a window through both versions, a batch at a time, and what they show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from inference.signature import Signature, Task
+from monitoring.export import Export
+from replay.chosen_rows import Chosen, choose
+from replay.comparing import Comparison, Contender
+from replay.errors import ColumnsMissingError, NotComparableError, NothingLoggedError
+from replay.evidence import LOSSES
+from replay.flips import flips
+from replay.judging import SELECTIVE, Verdicts, default_guardrails, judge_pairs, plan_of
+from replay.logged import batches
+from replay.rates import group_rates
+from replay.rescoring import NO_LABEL, missing_columns
+from replay.result import Calibrated, Changed, Compared, Flipped, Outcomes, ReplayResult, Rows, Tenth
+from replay.window import Window
+from rollout.plan import Plan
+
+FAVOURABLE_TAG: Final = "fairmind.favourable"
+DEFAULT_MATURITY: Final = timedelta(days=7)
+ASSUMED: Final = (
+    "the rows are those that were asked of the versions that served: it is assumed that what is asked, and what "
+    "comes true, does not depend on what was decided"
+)
+_DEFAULTS: Final = "no plan was given: margins and groups are the defaults, and `--plan` takes those of a rollout"
+
+
+def run(
+    replay_id: str,
+    window: Window,
+    challenger: Contender,
+    against: Contender,
+    *,
+    plan: Plan | None = None,
+    maturity: timedelta | None = None,
+    now: datetime,
+    told: Callable[[int, int], None] = lambda _done, _of: None,
+) -> ReplayResult:
+    """Return what the challenger would have decided on the rows of a window, beside those of another version.
+
+    Where the log has an answer of `against` that is its answer; to rows that another version answered it is asked
+    anew. Of each unit the first row counts, unless the plan analyses requests. Memory holds a batch of rows, and
+    some 25 bytes for each row of the window.
+
+    Args:
+        replay_id: How it will be known.
+        window: Where the rows are.
+        challenger, against: The versions.
+        plan: Whose guardrails judge; without one there are defaults.
+        maturity: How long an outcome had to come; without it the plan's, or 7 days.
+        now: The time.
+        told: Hears how many of how many archived rows are done.
+
+    Raises:
+        ReplayError: There is nothing to replay, or the versions cannot be compared.
+        OSError: The feature store cannot be reached.
+    """
+    check_comparable(challenger, against)
+    logged = Export(window.engine, window.store, window.model, window.since, window.until).rows()
+    chosen = choose(window, by_unit=plan is None or plan.unit == "unit")
+    if not chosen.tally.archived:
+        raise NothingLoggedError(window.model, logged)
+    _check_columns(window, chosen, challenger, against)
+    maturity = maturity if maturity is not None else (DEFAULT_MATURITY if plan is None else plan.label_maturity)
+    positive = positive_label(challenger)
+    seen = Comparison(challenger, against, _loss_labels(plan, positive, challenger.scorer.signature))
+    done, total = 0, int(chosen.counts.sum())
+    for batch in batches(window, chosen, maturity=maturity, now=now):
+        seen.add(batch)
+        done += len(batch.ids)
+        told(done, total)
+    is_binary = challenger.scorer.signature.task is Task.BINARY
+    guardrails = default_guardrails(seen.pairs, positive, is_binary=is_binary) if plan is None else None
+    judged_by = plan_of(plan, model=window.model, guardrails=guardrails, label_maturity=maturity)
+    verdicts = judge_pairs(judged_by, seen.pairs)
+    due = [(alike, rows) for alike, rows in seen.pairs.counts["", ""].items() if alike.is_due]
+    rates = group_rates(seen.pairs, positive)
+    return ReplayResult(
+        id=replay_id,
+        model=window.model,
+        challenger=_compared(challenger),
+        against=_compared(against),
+        since=window.since,
+        until=window.until,
+        created_at=now,
+        verdict=verdicts.overall,
+        rows=_rows(chosen, seen, logged),
+        outcomes=Outcomes(
+            maturity_seconds=maturity.total_seconds(),
+            due=sum(rows for _, rows in due),
+            known=sum(rows for alike, rows in due if alike.outcome != NO_LABEL),
+            selective=verdicts.is_selective,
+        ),
+        positive=positive,
+        planned=plan is not None,
+        guardrails=judged_by.guardrails,
+        judgements=tuple(one.to_dict() for one in verdicts.judgements),
+        left_out=verdicts.left_out,
+        rates=tuple(rates),
+        flips=tuple(Flipped(**asdict(one)) for one in flips(seen.pairs)),
+        changes=tuple(Changed(**asdict(one)) for one in seen.changes.found),
+        calibration=_calibration(seen) if is_binary else None,
+        notes=tuple(_notes(plan, chosen, seen, verdicts)),
+    )
+
+
+def check_comparable(challenger: Contender, against: Contender) -> None:
+    """Refuse versions whose decisions cannot be compared.
+
+    Raises:
+        NotComparableError: They are the same, or one decides nothing, or they decide between other labels.
+    """
+    if challenger.number == against.number:
+        raise NotComparableError(
+            f"{challenger.version} would be compared with itself; name another one with --against"
+        )
+    for one in (challenger, against):
+        if not one.scorer.signature.classes:
+            raise NotComparableError(f"{one.version} is no classifier; a replay compares decisions")
+    ours, theirs = ({str(label) for label in one.scorer.signature.classes} for one in (challenger, against))
+    if ours != theirs:
+        raise NotComparableError(
+            f"{challenger.version} decides between {len(ours)} other labels than {against.version}; a replay "
+            "compares decisions between the same ones"
+        )
+
+
+def positive_label(challenger: Contender) -> Any:
+    """Return the favourable label: what the version was trained with, or else the second of its classes."""
+    classes = challenger.scorer.signature.classes
+    told = challenger.version.tags.get(FAVOURABLE_TAG)
+    if told is not None:
+        named = json.loads(told)
+        if named in classes:
+            return named
+    return classes[1] if len(classes) > 1 else classes[0]
+
+
+def _check_columns(window: Window, chosen: Chosen, *contenders: Contender) -> None:
+    schema = window.schema(chosen.files)
+    for one in contenders:
+        missing = missing_columns(one.scorer.signature, schema)
+        if missing:
+            raise ColumnsMissingError(str(one.version), missing)
+
+
+def _loss_labels(plan: Plan | None, positive: Any, signature: Signature) -> list[Any]:
+    """Return for which labels scores are taken for a probability."""
+    if signature.task is not Task.BINARY:
+        return []
+    return [positive] if plan is None else [one.positive for one in plan.guardrails if one.metric in LOSSES]
+
+
+def _compared(one: Contender) -> Compared:
+    return Compared(version=one.number, digest=one.version.digest)
+
+
+def _rows(chosen: Chosen, seen: Comparison, logged: int) -> Rows:
+    found: Mapping[str, int] = asdict(chosen.tally)
+    return Rows(
+        logged=logged,
+        unscored=seen.unscored,
+        compared=seen.pairs.rows,
+        rescored=seen.rescored,
+        refused=seen.refused,
+        checked=sum(seen.checked.values()),
+        differing=seen.differing,
+        **found,
+    )
+
+
+def _calibration(seen: Comparison) -> tuple[Calibrated, Calibrated]:
+    theirs, ours = (
+        Calibrated(
+            error=one.error(),
+            bias=one.bias(),
+            tenths=tuple(
+                Tenth(rows=int(n), score=total / n if n else None, share=positive / n if n else None)
+                for n, total, positive in one.sums.tolist()
+            ),
+        )
+        for one in seen.calibration
+    )
+    return theirs, ours
+
+
+def _notes(plan: Plan | None, chosen: Chosen, seen: Comparison, verdicts: Verdicts) -> list[str]:
+    tally = chosen.tally
+    found = [ASSUMED] + ([_DEFAULTS] if plan is None else [])
+    if verdicts.is_selective:
+        found.append(SELECTIVE)
+    if tally.without_unit and seen.pairs.rows:
+        found.append(
+            f"{tally.without_unit:,} rows carry no unit and count each by itself: intervals are too narrow where "
+            "one person asked several times"
+        )
+    if seen.differing:
+        found.append(
+            f"{seen.differing:,} of {sum(seen.checked.values()):,} answers that were scored anew are not what the "
+            "log says: look at what changed in the files or the libraries of that version before trusting this"
+        )
+    if seen.unscored:
+        found.append(
+            f"{seen.unscored:,} rows lack a column, or have a value, that one of the versions needs otherwise"
+        )
+    return found
