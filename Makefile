@@ -50,7 +50,7 @@ setup: .venv/.synced ## install everything into .tools/ and .venv/ (instant when
 
 .venv/.synced: .tools/.uv-$(UV_VERSION) pyproject.toml uv.lock
 	@echo "installing the locked dependencies into .venv/"
-	@$(UV) sync --frozen --python $(PYTHON)
+	@$(UV) sync --frozen --extra explain --python $(PYTHON)
 	@touch $@
 
 # ---- use ------------------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ _POSTED: Final = {
     "bias-v2": BIAS,
     "datasets": BIAS,
     "replays": BIAS,
+    "explanations": BIAS,  # show a row
     "rollouts": ROLLOUT,
 }
 
@@ -104,6 +105,8 @@ def needed_for(method: str, path: str) -> Needed:
             needed = BIAS
         case ["api", "v1", "bias-v2", "datasets", _]:
             needed = BIAS  # shows rows
+        case ["api", "v1", "predictions", _, "features"]:
+            needed = BIAS
         case ["api", "v1", "rollouts", *_, "approve"] if not reads:
             needed = APPROVE
         case ["api", "v1", kind, *_] if not reads:

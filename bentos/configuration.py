@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings
 from assessment.settings import AssessmentSettings
 from bentos.settings import BatchingSettings, RunnerSettings, ServingSettings
 from database.settings import DatabaseSettings
+from explanation.settings import ExplanationSettings
 from monitoring.settings import DriftSettings, MonitoringSettings
 from registry.settings import RegistrySettings
 from tracking.settings import TrackingSettings
@@ -33,6 +34,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     MonitoringSettings,
     DriftSettings,
     AssessmentSettings,
+    ExplanationSettings,
     TrackingSettings,
 )
 _PREFIX = "FAIRMIND_"
@@ -64,6 +66,7 @@ class Settings:
     assessment: AssessmentSettings = field(default_factory=AssessmentSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     drift: DriftSettings = field(default_factory=DriftSettings)
+    explanation: ExplanationSettings = field(default_factory=ExplanationSettings)
 
     @classmethod
     def load(cls) -> Self:
@@ -84,6 +87,7 @@ class Settings:
                 AssessmentSettings(),
                 TrackingSettings(),
                 DriftSettings(),
+                ExplanationSettings(),
             )
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]

@@ -34,6 +34,7 @@ from bentos.errors import (
     describe,
     extra_headers,
 )
+from bentos.explanation_routes import explanation_routes
 from bentos.forwarding import CALLERS_ID_HEADER, REQUEST_ID_HEADER
 from bentos.metrics_routes import metrics_routes
 from bentos.mlops_routes import mlops_routes
@@ -43,6 +44,7 @@ from bentos.outcome_routes import outcome_routes
 from bentos.protocol_openapi import protocol_paths, protocol_schemas, refusals
 from bentos.replay_routes import replay_routes
 from bentos.replay_service import ReplayService
+from bentos.reproduction_routes import reproduction_routes
 from bentos.rollout_routes import rollout_routes
 from monitoring.identifiers import new_request_id
 
@@ -93,6 +95,8 @@ def control_api(companion: Companion, worker_metrics: Path) -> FastAPI:
     companion.loops["drift"] = (drift.work, _DRIFT_SECONDS)
     companion.gauges.append(drift.set_gauges)
     api.include_router(drift_routes(drift))
+    api.include_router(reproduction_routes(companion))
+    api.include_router(explanation_routes(companion))
     api.include_router(mlops_routes(companion))
     api.include_router(metrics_routes(companion, worker_metrics))
     api.add_exception_handler(RequestValidationError, _refuse_invalid)

@@ -26,6 +26,7 @@ from typing import Final
 from access import errors as access
 from assessment import errors as assessment
 from database.errors import DatabaseError
+from explanation import errors as explanation
 from fairness.errors import FairnessError
 from inference import errors as inference
 from monitoring import errors as monitoring
@@ -171,6 +172,7 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     inference.DrainingError: (503, "draining"),
     inference.RuntimeLoadError: (503, "model_not_loaded"),
     monitoring.SpoolFullError: (503, "prediction_log_full"),
+    monitoring.PredictionNotFoundError: (404, "prediction_not_found"),
     monitoring.LogUnavailableError: (503, "prediction_log_unavailable"),
     registry.InvalidReferenceError: (400, "invalid_reference"),
     registry.ModelNotFoundError: (404, "model_not_found"),
@@ -211,6 +213,10 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     assessment.DataSetTooLargeError: (413, "too_large"),
     assessment.DataSetNameError: (422, "invalid_dataset"),
     assessment.DataSetFormatError: (422, "invalid_dataset"),
+    explanation.NotInstalledError: (501, "not_supported"),
+    explanation.NotExplainableError: (422, "not_explainable"),
+    explanation.ExplanationTimeError: (504, "deadline_exceeded"),
+    explanation.ExplanationBusyError: (503, "overloaded"),
     tracking.TrackingDisabledError: (400, "tracking_disabled"),
     tracking.UnknownProviderError: (400, "unknown_provider"),
     tracking.RunNotFoundError: (404, "run_not_found"),

@@ -20,6 +20,7 @@ from cli import (
     models,
     predictions,
     replay,
+    reproduce,
     rollout,
     serve,
     train,
@@ -49,6 +50,7 @@ for commands in (
     windows,
     drift,
     predictions,
+    reproduce,
     mlops,
     doctor,
 ):

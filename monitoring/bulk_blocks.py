@@ -34,6 +34,9 @@ class BulkBlock:
     model_version: str
     variant: str | None
     served_at: datetime
+    epoch: int
+    rollout_id: str | None
+    protocol: str
     latency_us: int
     positions: Sequence[int]
     predictions: Sequence[Any]
@@ -90,6 +93,9 @@ def _block(row: RowMapping) -> BulkBlock:
         model_version=row["model_version"],
         variant=row["variant"] or None,
         served_at=row["served_at"],
+        epoch=row["epoch"],
+        rollout_id=row["rollout_id"],
+        protocol=row["protocol"],
         latency_us=row["latency_us"],
         positions=plain_positions(content["positions"], row["rows"]),
         predictions=plain_values(content["predictions"]),

@@ -3,6 +3,7 @@
 MonitoringError
 ├── SpoolFullError            the local log may not grow further; nothing is served that cannot be logged
 ├── LogUnavailableError       the local log cannot be written
+├── PredictionNotFoundError   the log has no prediction of this id
 ├── FeatureStoreError         there is no such place for features
 ├── ProfileDamagedError       a version's reference profile cannot be read
 └── NoProfileError            a version has no reference profile to compare a table with
@@ -29,6 +30,17 @@ class LogUnavailableError(MonitoringError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"the prediction log cannot be written ({reason}); see to the disk of FAIRMIND_HOME/spool")
+
+
+class PredictionNotFoundError(MonitoringError):
+    """The log has no prediction of this id."""
+
+    def __init__(self, prediction_id: str) -> None:
+        self.prediction_id = prediction_id
+        super().__init__(
+            f"no prediction '{prediction_id[:100]}' in the log: the id is the one that its answer gave, it may be "
+            "too old to be kept (FAIRMIND_MONITORING_RETENTION_DAYS), or wait on another machine to be shipped"
+        )
 
 
 class FeatureStoreError(MonitoringError):

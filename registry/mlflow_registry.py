@@ -23,6 +23,7 @@ from registry.errors import (
 from registry.reference import Reference
 from registry.settings import plain_address
 from registry.store import bound_requests, quiet_mlflow
+from registry.training_run import TrainingRun
 from registry.versions import ModelVersion
 
 _PAGE = 100
@@ -148,6 +149,16 @@ class MlflowRegistry:
                 raise RegistryUnavailableError(self._address, f"the files of {version} did not arrive") from error
             for path in Path(made).iterdir():
                 shutil.move(path, folder / path.name)
+
+    def run(self, run_id: str) -> TrainingRun | None:
+        """Return what is known of the run that made a version; None where there is no such run any more."""
+        try:
+            with self._translated(run_id):
+                found = self._client.get_run(run_id)
+        except ModelNotFoundError:
+            return None
+        data = {one.dataset.name: one.dataset.digest for one in found.inputs.dataset_inputs}
+        return TrainingRun(run_id, dict(found.data.params), dict(found.data.tags), data)
 
     def add_files(self, version: ModelVersion, folder: Path, place: str) -> None:
         """Put the files of `folder` beside the version's own, under the relative path `place`.

@@ -67,6 +67,22 @@ class ModelCache:
                 return folder
         return None
 
+    def copies(self, name: str, version: str) -> dict[str, Path]:
+        """Return the intact copies under a version's number, by their digests.
+
+        There are several where the number was given again after its version was deleted.
+        """
+        found: dict[str, Path] = {}
+        for folder in sorted(self._home(name).glob(f"{version}-*")):
+            digest = digest_folder(folder)
+            if folder.name == _folder_name(version, digest):
+                found[digest] = folder
+        return found
+
+    def is_damaged(self, name: str, version: str) -> bool:
+        """Return whether there is a copy under a version's number whose files are not those it was made of."""
+        return len(list(self._home(name).glob(f"{version}-*"))) > len(self.copies(name, version))
+
     def _home(self, name: str) -> Path:
         # A name is not a path: no separators, and no leading dot (hidden, or the folder above).
         safe = quote(name, safe=" ")

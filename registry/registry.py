@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from registry.reference import Reference
+from registry.training_run import TrainingRun
 from registry.versions import ModelVersion
 
 
@@ -56,4 +57,8 @@ class Registry(Protocol):
 
     def download(self, version: ModelVersion, folder: Path) -> None:
         """Put the version's files into `folder`, which is made when it is missing."""
+        ...
+
+    def run(self, run_id: str) -> TrainingRun | None:
+        """Return what is known of the run that made a version; None where there is no such run any more."""
         ...

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from registry.errors import ModelNotFoundError, ReadOnlyRegistryError, RegistryUnavailableError
 from registry.reference import Reference
+from registry.training_run import TrainingRun
 from registry.versions import ModelVersion
 
 
@@ -22,6 +23,7 @@ class FakeRegistry:
         self.read_only = False
         self.folders_taken = 1_000  # how many more it takes before its store is full
         self.downloads = 0
+        self.runs: dict[str, TrainingRun] = {}
         self._versions: dict[str, dict[str, ModelVersion]] = {}
         self._aliases: dict[str, dict[str, str]] = {}
         self._clock = datetime(2026, 1, 1, tzinfo=UTC)
@@ -80,6 +82,10 @@ class FakeRegistry:
             raise ReadOnlyRegistryError("fake", "it is read-only")
         self.folders_taken -= 1
         shutil.copytree(folder, Path(version.source) / place, dirs_exist_ok=True)
+
+    def run(self, run_id: str) -> TrainingRun | None:
+        self._reach()
+        return self.runs.get(run_id)
 
     def download(self, version: ModelVersion, folder: Path) -> None:
         self.find(Reference(version.name, version=version.version))
