@@ -16,7 +16,7 @@ PYTEST := .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 UV := .tools/bin/uv
 EXPORT := $(UV) export --quiet --frozen --no-default-groups --no-emit-project --no-hashes --no-annotate --no-header
 
-PROTOC := .venv/bin/python -m grpc_tools.protoc -I bentos
+PROTOC := .venv/bin/python -m grpc_tools.protoc -I inference
 
 export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -115,8 +115,8 @@ lint: setup ## ruff, mypy, import contracts, and whether the generated files are
 	@.venv/bin/lint-imports --no-logo
 	@$(UV) lock --check --quiet || { echo "uv.lock does not fit pyproject.toml: .tools/bin/uv lock" >&2; exit 1; }
 	@$(EXPORT) | diff -u bentos/requirements.txt - || { echo "bentos/requirements.txt is stale: make generate" >&2; exit 1; }
-	@$(PROTOC) --descriptor_set_out=/dev/stdout inference.proto | cmp -s bentos/inference.desc - \
-	  || { echo "bentos/inference.desc is stale: make generate" >&2; exit 1; }
+	@$(PROTOC) --descriptor_set_out=/dev/stdout inference.proto | cmp -s inference/inference.desc - \
+	  || { echo "inference/inference.desc is stale: make generate" >&2; exit 1; }
 	@.venv/bin/python -m bentos.configuration | diff -u docs/configuration.md - \
 	  || { echo "docs/configuration.md is stale: make generate" >&2; exit 1; }
 	@.venv/bin/python -m bentos.configuration env | diff -u .env.example - \
@@ -133,7 +133,7 @@ format: setup ## format the code and mend what ruff can mend
 .PHONY: generate
 generate: setup ## write the generated files: requirements, settings, dashboards, the compiled inference.proto
 	@mkdir -p build
-	@$(PROTOC) --descriptor_set_out=build/generated inference.proto && mv build/generated bentos/inference.desc
+	@$(PROTOC) --descriptor_set_out=build/generated inference.proto && mv build/generated inference/inference.desc
 	@$(EXPORT) > build/generated && mv build/generated bentos/requirements.txt
 	@.venv/bin/python -m bentos.configuration > build/generated && mv build/generated docs/configuration.md
 	@.venv/bin/python -m bentos.configuration env > build/generated && mv build/generated .env.example

@@ -27,6 +27,8 @@ from bentos.log_upkeep import LogUpkeep
 from bentos.preparations import Preparations
 from bentos.promotions import follow
 from bentos.registered_profiles import RegisteredProfiles
+from bentos.remote_checks import SECONDS as REMOTE_SECONDS
+from bentos.remote_checks import RemoteChecks
 from bentos.stores import open_control, open_home, open_log, open_preparer, open_registry, open_tracking
 from bentos.version_folders import Key, VersionFolders
 from database.home import Home
@@ -83,7 +85,10 @@ class Companion:
             CompiledCache(self.home.compiled),
             self.aliases_moved,
         )
-        self.folders = VersionFolders(self.cache, self.registry, self._preparations)
+        self.folders = VersionFolders(
+            self.cache, self.registry, self._preparations, trusts_remotes=settings.registry.is_trusted
+        )
+        self.remotes = RemoteChecks(self.control, self.folders)
         self.unit_salt = deployment_salt(self.control)
         self.problems: dict[str, str] = {}
         self.drift_counts = DriftCounts(RegisteredProfiles(self.cache))
@@ -97,6 +102,7 @@ class Companion:
             "shipper": (self._ship, settings.monitoring.ship_seconds),
             "keys": (self._publish_keys, _STATE_SECONDS),
             "windows": (self._tend_windows, _WINDOW_SECONDS),
+            "remotes": (self.remotes.look, REMOTE_SECONDS),
             **self._upkeep.loops,
         }
         """What is done over and over, each by a thread of its own, and the seconds between; `start` begins them."""
@@ -106,7 +112,11 @@ class Companion:
         if settings.serving.rollout_controller:
             self.loops["rollouts"] = (self._decide, _CONTROLLER_SECONDS)
             self.loops["rollout-outbox"] = (self._deliver, _CONTROLLER_SECONDS)
-        self.gauges: list[Callable[[StateMetrics], None]] = [self._set_gauges, self._set_rollout_gauges]
+        self.gauges: list[Callable[[StateMetrics], None]] = [
+            self._set_gauges,
+            self._set_rollout_gauges,
+            self.remotes.set_gauges,
+        ]
         """What sets the gauges of a scrape, each those it knows of."""
         self.tracker = open_tracking(settings, self.home, metrics, self._note_run)
         self._threads: list[threading.Thread] = []

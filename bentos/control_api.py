@@ -46,6 +46,7 @@ from bentos.replay_routes import replay_routes
 from bentos.replay_service import ReplayService
 from bentos.reproduction_routes import reproduction_routes
 from bentos.rollout_routes import rollout_routes
+from bentos.variant_routes import variant_routes
 from monitoring.identifiers import new_request_id
 
 _log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ def control_api(companion: Companion, worker_metrics: Path) -> FastAPI:
 
     api.include_router(model_routes(companion))
     api.include_router(rollout_routes(companion))
+    api.include_router(variant_routes(companion))
     api.include_router(outcome_routes(companion))
     bias = BiasGauges(companion)
     companion.loops["bias-gauges"] = (bias.measure, BIAS_GAUGE_SECONDS)

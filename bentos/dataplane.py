@@ -84,6 +84,11 @@ class Part:
         self.labels = predictions.prediction if is_bulk else predictions.prediction.tolist()
         self.scores = scores if scores is None or is_bulk else scores.tolist()
 
+    @property
+    def version(self) -> str:
+        """The version that answered: of a remote whose server changed, what it says it is with the one asked."""
+        return self.predictions.version or self.variant.version
+
 
 class DataPlane:
     """Answers requests with what a worker has loaded."""
@@ -194,7 +199,7 @@ class DataPlane:
                 request_id=request.id,
                 served_at=now,
                 model=target.served.model,
-                model_version=part.variant.version,
+                model_version=part.version,
                 variant=part.variant.name,
                 epoch=target.served.epoch,
                 rollout_id=target.served.rollout_id,

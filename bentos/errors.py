@@ -32,6 +32,7 @@ from inference import errors as inference
 from monitoring import errors as monitoring
 from registry import errors as registry
 from replay import errors as replay
+from remotes import errors as remotes
 from rollout import errors as rollout
 from runners import errors as runners
 from sources.errors import SourceError
@@ -199,6 +200,13 @@ HTTP_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     replay.ReplayQueueFullError: (503, "overloaded"),
     replay.ReplayNotFoundError: (404, "replay_not_found"),
     replay.NoReplayReportError: (409, "no_report"),
+    remotes.RemoteUnavailableError: (503, "remote_unavailable"),
+    remotes.RemoteTimeoutError: (504, "remote_timeout"),
+    remotes.RemoteFailedError: (502, "remote_error"),
+    remotes.RemoteMismatchError: (502, "remote_mismatch"),
+    remotes.RemoteRefusedError: (422, "model_refused"),
+    remotes.InvalidRemoteError: (422, "invalid_remote"),
+    remotes.RemoteError: (502, "remote_error"),
     runners.RunnerCrashedError: (500, "model_crashed"),
     runners.RunnerStartError: (503, "model_not_started"),
     runners.RunnerEnvironmentError: (503, "model_not_loaded"),
@@ -240,6 +248,7 @@ GRPC_CODES: Final[Mapping[int, str]] = {
     429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL",
     501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
@@ -261,6 +270,14 @@ OFFLINE: Final = frozenset(
     }
 )
 """Errors that only offline work (training, registration, keys, starting, sending to trackers) can meet."""
+
+_KNOWS_WHEN: Final = (
+    inference.QueueFullError,
+    access.RateLimitError,
+    assessment.TaskQueueFullError,
+    remotes.RemoteUnavailableError,
+)
+"""Errors that know when to try again."""
 
 _CHALLENGE: Final = b'Bearer realm="fairmind"'  # RFC 6750
 
@@ -298,7 +315,7 @@ def extra_headers(error: BaseException, status: int) -> list[tuple[bytes, bytes]
         return [(b"www-authenticate", _CHALLENGE + f', error="insufficient_scope", scope="{scopes}"'.encode())]
     if status in {429, 503}:
         seconds = 1.0
-        if isinstance(error, inference.QueueFullError | access.RateLimitError | assessment.TaskQueueFullError):
+        if isinstance(error, _KNOWS_WHEN):
             seconds = error.retry_after
         return [(b"retry-after", str(max(1, math.ceil(seconds))).encode())]
     return []

@@ -10,8 +10,8 @@ from typing import Any, Final
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from bentos.grpc_messages import SERVICE
 from bentos.worker import Worker
+from inference.grpc_messages import SERVICE
 
 _LOOK_SECONDS: Final = 0.25
 _SERVICES: Final = frozenset({"", SERVICE})

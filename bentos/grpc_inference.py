@@ -16,7 +16,6 @@ from bentos.admission import ADMIN, METADATA, OPEN, PREDICT, READ
 from bentos.dataplane import DataPlane, Features, Request
 from bentos.errors import MalformedRequestError, NotReadyError, UnsupportedError
 from bentos.grpc_call import OVERRIDE_KEY, PROTOCOL, UNIT_KEY, Answer, Call, Calls, Method, parsed
-from bentos.grpc_messages import SERVICE, ModelInferRequest, message_type
 from bentos.grpc_rows import Asked, KnownRows
 from bentos.grpc_tensors import ALL_OUTPUTS, Answers, parameters_of, parse_tensors, plain_row
 from bentos.joined_parts import join_parts
@@ -27,6 +26,7 @@ from bentos.worker import Worker
 from inference.chosen_rows import as_sent, tensors_at
 from inference.columns import columns_from_rows
 from inference.errors import SignatureMismatchError
+from inference.grpc_messages import SERVICE, ModelInferRequest, message_type
 from inference.runtime import EncodedColumns
 from inference.signature import Signature
 from inference.tensors import Tensor, columns_from_tensors, rows_in

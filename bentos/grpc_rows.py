@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bentos.grpc_messages import ModelInferRequest
+from inference.grpc_messages import ModelInferRequest
 
 _MOST_KEPT: Final = 256
 _LONGEST_KEPT: Final = 65_536

@@ -25,9 +25,9 @@ from bentos.admission import Admission
 from bentos.grpc_call import Calls, Door
 from bentos.grpc_health import Health
 from bentos.grpc_inference import InferenceService
-from bentos.grpc_messages import POOL, SERVICE
 from bentos.settings import ServingSettings
 from bentos.worker import Worker
+from inference.grpc_messages import POOL, SERVICE
 
 _log = logging.getLogger(__name__)
 _HEALTH: Final = "grpc.health.v1.Health"

@@ -15,10 +15,10 @@ import numpy as np
 import orjson
 
 from bentos.errors import MalformedRequestError
-from bentos.grpc_messages import ModelInferResponse
 from bentos.oip_tensors import PROBABILITIES, found_outputs, parse_outputs
 from inference.encoded_tensors import raw_tensor
 from inference.errors import MalformedColumnsError, Mismatch, SignatureMismatchError
+from inference.grpc_messages import ModelInferResponse
 from inference.served_model import Predictions
 from inference.signature import Signature
 from inference.tensors import Tensor, tensor_from_raw, with_base64_decoded

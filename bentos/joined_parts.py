@@ -33,14 +33,14 @@ def join_parts(parts: Sequence[Part], rows: int) -> Joined:
     first = parts[0]
     signature = first.variant.batcher.model.signature
     if len(parts) == 1:
-        return Joined(first.predictions, signature, first.variant.version, first.variant.name)
+        return Joined(first.predictions, signature, first.version, first.variant.name)
     signatures = [part.variant.batcher.model.signature for part in parts]
     predictions = Predictions(
         _placed(parts, [part.predictions.prediction for part in parts], rows),
         _probabilities(parts, signatures, rows),
     )
     signature = next((one for one in signatures if one.task is Task.OPAQUE), signature)
-    versions, names = [part.variant.version for part in parts], [part.variant.name or "" for part in parts]
+    versions, names = [part.version for part in parts], [part.variant.name or "" for part in parts]
     return Joined(predictions, signature, ",".join(versions), ",".join(names))
 
 

@@ -12,19 +12,21 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from weakref import finalize
-
-import numpy as np
-from numpy.typing import NDArray
 
 from inference.batching import Batcher, BatchingPolicy
 from inference.cost import CostModel, measure
 from inference.loading import load_model
-from inference.runtime import Columns, RemoteRuntime, Runtime
+from inference.made_rows import any_row
+from inference.row_queue import RowQueue
+from inference.runtime import RemoteRuntime, Runtime
 from inference.served_model import ServedModel
-from inference.signature import ColumnType, Signature
 from monitoring.metrics import ServingMetrics
+from monitoring.remote_metrics import RemoteMetrics
+from remotes.clients import open_client
+from remotes.definition import is_remote, read_remote
+from remotes.queue import RemoteQueue
 from rollout.serving_state import ServedVersion
 from runners.loading import is_runner, load_runner
 from runners.policy import RunnerPolicy
@@ -43,10 +45,15 @@ Key = tuple[str, str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A batch queue, and the thread of its own where its model has one."""
+    """The way to a version, and the thread of its own where its model has one."""
 
-    batcher: Batcher
-    own_thread: Executor | None
+    batcher: RowQueue
+    own_thread: Executor | None = None
+
+    @property
+    def has_to_end(self) -> bool:
+        """Whether there is more to let go of than memory."""
+        return self.own_thread is not None or isinstance(self.batcher, RemoteQueue)
 
 
 class LoadedVersions:
@@ -83,8 +90,8 @@ class LoadedVersions:
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._shared = ThreadPoolExecutor(2, thread_name_prefix="model")
 
-    def get(self, model: str, version: ServedVersion) -> Batcher | None:
-        """Return the version's batch queue; when there is none, begin to load it and return None."""
+    def get(self, model: str, version: ServedVersion) -> RowQueue | None:
+        """Return the way to the version; when there is none, begin to load it and return None."""
         key = (model, version.version, version.digest)
         loaded = self._loaded.get(key)
         if loaded is not None:
@@ -98,15 +105,17 @@ class LoadedVersions:
     def problem(self, model: str, version: ServedVersion) -> str | None:
         """Return why the version is not loaded, None when it is."""
         key = (model, version.version, version.digest)
-        if key in self._loaded:
-            return None
+        loaded = self._loaded.get(key)
+        if loaded is not None:
+            # A remote one counts as loaded whatever its server does: nothing else would answer in its place.
+            return loaded.batcher.problem if isinstance(loaded.batcher, RemoteQueue) else None
         if key in self._loading:
             return "is being loaded"
         if key in self._failed:
             return self._failed[key][0]
         return f"its files are not here yet{': ' + version.problem if version.problem else ''}"
 
-    def keep_only(self, wanted: Iterable[tuple[str, ServedVersion]], serving: Iterable[Batcher]) -> None:
+    def keep_only(self, wanted: Iterable[tuple[str, ServedVersion]], serving: Iterable[RowQueue]) -> None:
         """Let go of what is neither wanted nor serving, beyond the room for idle ones."""
         keys = {(model, version.version, version.digest) for model, version in wanted}
         held = set(map(id, serving))
@@ -119,8 +128,9 @@ class LoadedVersions:
         for key in dropped:
             del self._idle[key]
             loaded = self._loaded.pop(key)
-            self._give_back_once_gone(loaded.batcher.model.runtime)
-            if loaded.own_thread is not None:
+            if isinstance(loaded.batcher, Batcher):
+                self._give_back_once_gone(loaded.batcher.model.runtime)
+            if loaded.has_to_end:
                 retiring = asyncio.create_task(_retire(loaded, after=_GRACE_SECONDS))
                 self._retiring.add(retiring)
                 retiring.add_done_callback(self._retiring.discard)
@@ -148,8 +158,7 @@ class LoadedVersions:
         # it gets one to itself.
         own = ThreadPoolExecutor(1, thread_name_prefix="runner") if is_runner(folder) else None
         try:
-            loop = asyncio.get_running_loop()
-            served, cost = await loop.run_in_executor(own or self._loader, _load_and_warm, folder, self._runners)
+            loaded = self._reach(key, folder) if is_remote(folder) else await self._prepare(key, folder, own)
         except Exception as error:
             if own is not None:
                 own.shutdown(wait=False)
@@ -159,21 +168,45 @@ class LoadedVersions:
         else:
             self._metrics.reloaded(model, "loaded")
             self._failed.pop(key, None)
-            batcher = Batcher(
-                served,
-                name=model,
-                version=version,
-                policy=self._policy,
-                cost=cost,
-                executor=own or self._shared,
-                observer=self._metrics.for_model(model),
-            )
-            self._loaded[key] = _Loaded(batcher, own)
+            self._loaded[key] = loaded
             tidy_heap()
             self._give_back()
         finally:
             del self._loading[key]
         self._changed()
+
+    async def _prepare(self, key: Key, folder: Path, own: Executor | None) -> _Loaded:
+        """Return a version whose model is on this machine, loaded and warmed beside the traffic."""
+        model, version, _ = key
+        loop = asyncio.get_running_loop()
+        served, cost = await loop.run_in_executor(own or self._loader, _load_and_warm, folder, self._runners)
+        batcher = Batcher(
+            served,
+            name=model,
+            version=version,
+            policy=self._policy,
+            cost=cost,
+            executor=own or self._shared,
+            observer=self._metrics.for_model(model),
+        )
+        return _Loaded(batcher, own)
+
+    def _reach(self, key: Key, folder: Path) -> _Loaded:
+        """Return a version that another server answers for; whether it does shows when it is called."""
+        model, version, _ = key
+        remote = read_remote(folder)
+        queue = RemoteQueue(
+            remote,
+            open_client(remote),
+            name=model,
+            version=version,
+            max_queue_rows=self._policy.max_queue_rows,
+            batches=self._metrics.for_model(model),
+            calls=RemoteMetrics(self._metrics, model, version),
+            changed=self._changed,
+        )
+        queue.watch()
+        return _Loaded(queue)
 
     def _give_back_once_gone(self, runtime: Runtime) -> None:
         """Return a version's memory when nobody holds it any more: a request under way may, for a while."""
@@ -209,13 +242,15 @@ async def _retire(loaded: _Loaded, after: float = 0.0) -> None:
 
     A request that is being read may have chosen this version and still come.
     """
-    runtime = loaded.batcher.model.runtime
+    queue = loaded.batcher
     try:
         await asyncio.sleep(after)
-        await loaded.batcher.drain()
+        await queue.drain()
     finally:
-        if isinstance(runtime, RemoteRuntime):
-            runtime.close()
+        if isinstance(queue, RemoteQueue):
+            await queue.close()
+        elif isinstance(queue, Batcher) and isinstance(queue.model.runtime, RemoteRuntime):
+            queue.model.runtime.close()
         if loaded.own_thread is not None:
             loaded.own_thread.shutdown(wait=False, cancel_futures=True)
 
@@ -226,20 +261,4 @@ def _load_and_warm(folder: Path, runners: RunnerPolicy | None) -> tuple[ServedMo
         # stranger's model may refuse a made-up row.
         return load_runner(folder, runners), CostModel()
     model = load_model(folder / "fairmind")
-    return model, measure(model, _any_row(model.signature))
-
-
-def _any_row(signature: Signature) -> Columns:
-    """Return one row that fits the signature, to warm a model up with."""
-    columns: dict[str, NDArray[Any]] = {}
-    for column in signature.columns:
-        match column.type:
-            case ColumnType.STRING | ColumnType.ANY:
-                columns[column.name] = np.array([column.categories[0] if column.categories else ""], dtype=object)
-            case ColumnType.DOUBLE:
-                columns[column.name] = np.zeros(1)
-            case ColumnType.LONG:
-                columns[column.name] = np.zeros(1, dtype=np.int64)
-            case ColumnType.BOOLEAN:
-                columns[column.name] = np.zeros(1, dtype=np.bool_)
-    return columns
+    return model, measure(model, any_row(model.signature))

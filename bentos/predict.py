@@ -118,7 +118,7 @@ def _encode(parts: Sequence[Part], request: Request, *, shows_variant: bool) -> 
     answers: list[dict[str, Any] | None] = [None] * request.rows
     for part in parts:
         signature = part.variant.batcher.model.signature
-        name, version = part.variant.name, part.variant.version
+        name, version = part.variant.name, part.version
         labels = _listed(part.labels)
         values = _listed(part.scores) if signature.task is Task.BINARY and part.scores is not None else None
         probabilities = part.predictions.probabilities if signature.task is Task.MULTICLASS else None

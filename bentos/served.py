@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bentos.errors import AmbiguousModelError, ModelNotServedError, NotReadyError
-from inference.batching import Batcher
+from inference.row_queue import RowQueue
 from rollout.assignment import (
     CHALLENGERS,
     Cohort,
@@ -29,7 +29,7 @@ class Variant:
 
     name: str | None
     version: str
-    batcher: Batcher
+    batcher: RowQueue
     digest: str | None = None
 
 

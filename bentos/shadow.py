@@ -214,6 +214,7 @@ class Shadow:
         seconds = time.perf_counter() - began
         scores = answer.scores(signature)
         record.status, record.challenger_latency_us = ANSWERED, int(seconds * 1e6)
+        record.challenger_version = answer.version or record.challenger_version
         record.challenger_predictions = answer.prediction.tolist()
         record.challenger_scores = None if scores is None else scores.tolist()
         self._metrics.shadowed(record.model, "scored", len(record.positions), seconds)

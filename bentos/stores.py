@@ -55,6 +55,7 @@ def open_registry(settings: Settings, home: Home) -> MlflowRegistry:
         tracking_uri(settings, home),
         settings.registry.registry_uri,
         timeout_seconds=settings.registry.timeout_seconds,
+        artifact_root=home.artifacts if settings.registry.tracking_uri is None else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from inference.runtime import EncodedColumns, RemoteRuntime
 from inference.served_model import Predictions, ServedModel
 from inference.signature import Signature
 from registry.reference import Reference
+from remotes.blocking import BlockingRemote
+from remotes.definition import is_remote, read_remote
 from rollout.serving_state import ServedVersion, ServingState
 from rollout.serving_store import serving_states
 from runners.loading import load_runner
@@ -35,7 +38,7 @@ Told = Callable[[int], None]
 class TakingTurns:
     """A served model for several threads: a runtime is safe from one at a time."""
 
-    def __init__(self, served: ServedModel, turn: threading.Lock) -> None:
+    def __init__(self, served: ServedModel | BlockingRemote, turn: threading.Lock) -> None:
         self._served, self._turn = served, turn
         self.signature = served.signature
 
@@ -110,6 +113,10 @@ class TestedModels:
             NotReadyError: As for `classes`.
         """
         folder = self._folder(name, version)
+        if is_remote(folder):
+            with contextlib.closing(BlockingRemote(read_remote(folder))) as remote:
+                yield TakingTurns(remote, threading.Lock())  # a slow server keeps nobody else from scoring
+            return
         if not folder.is_relative_to(self._companion.home.prepared):
             yield TakingTurns(self._load(folder / FAIRMIND_FOLDER), self._scoring)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Final
 
 from bentos.preparations import Located, Preparations
 from inference.loading import SIGNATURE_FILE
@@ -12,12 +13,17 @@ from registry.errors import RegistryError
 from registry.model_cache import ModelCache
 from registry.reference import Reference
 from registry.registry import Registry
+from remotes.definition import is_remote
 from rollout.serving_state import ServedVersion, ServingState
 from runners.preparation import FAIRMIND_FOLDER
 from runners.specification import SPECIFICATION_FILE
 
 Key = tuple[str, str, str | None]
 _RETRY_SECONDS = 60.0
+_UNTRUSTED: Final = (
+    "it is a remote variant, to whose server rows would be sent, and its registry is not trusted "
+    "(FAIRMIND_REGISTRY_TRUSTED)"
+)
 
 
 class VersionFolders:
@@ -37,8 +43,11 @@ class VersionFolders:
         registry: Registry,
         foreign: Preparations,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        trusts_remotes: bool = True,
     ) -> None:
         self._cache, self._registry, self._foreign, self._clock = cache, registry, foreign, clock
+        self._trusts_remotes = trusts_remotes
         self._sources: dict[Key, Path] = {}
         self._folders: dict[Key, Path] = {}
         self._labels: dict[Key, str] = {}
@@ -62,7 +71,10 @@ class VersionFolders:
         if source is None:
             found = self._registry.find(Reference(name, version=version.version))
             source = self._cache.fetch(self._registry, found)
-        return Located(source, None, "") if is_ours(source) else self._foreign.ask(source)
+        if not is_ours(source):
+            return self._foreign.ask(source)
+        problem = self._distrust(source)
+        return Located(source if problem is None else None, problem, "")
 
     def located(self, state: ServingState) -> ServingState:
         """Return the state with the folder of each version, or the problem that keeps it from having one."""
@@ -126,8 +138,8 @@ class VersionFolders:
         """Note where the version is loaded from, or why it cannot be yet."""
         if is_ours(source):
             self._labels.pop(key, None)
-            folder: Path | None = source
-            problem: str | None = None
+            problem = self._distrust(source)
+            folder = source if problem is None else None
         else:
             located = self._foreign.locate(source)
             self._labels[key] = located.label
@@ -140,6 +152,10 @@ class VersionFolders:
             self._problems.pop(key, None)
         else:
             self._problems[key] = problem
+
+    def _distrust(self, source: Path) -> str | None:
+        """Return why rows are not to be sent where a remote variant says; None for all other versions."""
+        return None if self._trusts_remotes or not is_remote(source) else _UNTRUSTED
 
     def _fetch(self, key: Key) -> Path | None:
         model, version, _ = key

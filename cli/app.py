@@ -24,6 +24,7 @@ from cli import (
     rollout,
     serve,
     train,
+    variants,
     windows,
 )
 from cli.failures import exit_status, one_line
@@ -42,6 +43,7 @@ for commands in (
     train,
     models,
     serve,
+    variants,
     keys,
     rollout,
     replay,

@@ -24,6 +24,9 @@ from inference.trees import TreeRuntime
 _Model = TypeVar("_Model", bound=BaseModel)
 
 SIGNATURE_FILE, DECISION_FILE = "signature.json", "decision.json"
+REMOTE_FILE: Final = "remote.json"
+"""Says, in a version's `fairmind` folder, that a server of somebody's answers for it (`remotes`)."""
+
 _Kind = type[LinearRuntime] | type[TreeRuntime] | type[OnnxRuntime] | type[OnnxPipelineRuntime]
 _KINDS: Final[Mapping[str, _Kind]] = {
     linear.KIND: LinearRuntime,
@@ -40,10 +43,14 @@ def load_model(folder: Path) -> ServedModel:
     from the folder.
 
     Raises:
-        RuntimeLoadError: A file is missing, damaged, written by another format, or does not fit the others.
+        RuntimeLoadError: A file is missing, damaged, written by another format, or does not fit the others; or it
+            is a remote variant.
     """
-    signature = _read(folder / SIGNATURE_FILE, Signature)
-    decision = _read(folder / DECISION_FILE, Decision)
+    if (folder / REMOTE_FILE).exists():
+        reason = "it is a remote variant: only its server has the model, and its answers cannot be reproduced"
+        raise RuntimeLoadError(str(folder), reason)
+    signature = read_part(folder / SIGNATURE_FILE, Signature)
+    decision = read_part(folder / DECISION_FILE, Decision)
     stored = read_runtimes(folder)
     try:
         decision.check(signature)
@@ -72,7 +79,12 @@ def _restore(stored: Stored, signature: Signature) -> Runtime:
     return runtime
 
 
-def _read(path: Path, kind: type[_Model]) -> _Model:
+def read_part(path: Path, kind: type[_Model]) -> _Model:
+    """Return one of the JSON files of a version's `fairmind` folder.
+
+    Raises:
+        RuntimeLoadError: It is missing or damaged.
+    """
     try:
         return kind.model_validate_json(path.read_bytes())
     except OSError as error:

@@ -19,11 +19,13 @@ class Predictions:
     """The answer for N rows, in their order.
 
     `prediction` is [N] labels or values, [N, M] where the signature names M outputs; `probabilities` is [N, K] in
-    the order of the signature's classes, and None where the task is no classification.
+    the order of the signature's classes, and None where the task is no classification, or a remote gives none.
+    `version` is what answered, where that is not the version that was asked: a remote server may change.
     """
 
     prediction: NDArray[Any]
     probabilities: NDArray[np.float64] | None
+    version: str | None = None
 
     def scores(self, signature: Signature) -> NDArray[Any] | None:
         """Return one number per row: P(classes[1]) of a binary classifier, of other classifiers that of the answer,

@@ -36,6 +36,18 @@ class StateMetrics:
             ["model", "model_version"],
             registry=self.registry,
         )
+        self.remote_up = Gauge(
+            "fairmind_remote_up",
+            "Whether a remote version's server said that it is ready when it was last asked: 1, or 0.",
+            ["model", "model_version"],
+            registry=self.registry,
+        )
+        self.remote_changed = Gauge(
+            "fairmind_remote_changed",
+            "Whether a remote version's server reports another version than was registered: 1, or 0.",
+            ["model", "model_version"],
+            registry=self.registry,
+        )
         self.lag = Gauge(
             "fairmind_prediction_log_lag_seconds",
             "Age of the oldest prediction that is not in the database yet; 0 where all are.",

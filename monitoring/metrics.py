@@ -55,6 +55,9 @@ TRACKED: Final = "fairmind_tracking_results"
 MISMATCHES: Final = "fairmind_signature_mismatches"
 SHADOWED: Final = "fairmind_shadow_rows"
 SHADOW_DURATION: Final = "fairmind_shadow_duration_seconds"
+REMOTE_CALLS: Final = "fairmind_remote_calls"
+REMOTE_DURATION: Final = "fairmind_remote_call_duration_seconds"
+REMOTE_BREAKERS: Final = "fairmind_remote_breakers_open"
 IN_FLIGHT: Final = "fairmind_requests_in_flight"
 IN_FLIGHT_LIMIT: Final = "fairmind_requests_in_flight_limit"
 
@@ -94,6 +97,18 @@ DEFINITIONS: Final = {
         "Seconds a challenger took to score rows beside the champion.",
         ("model",),
         _SECONDS,
+    ),
+    REMOTE_CALLS: Definition(
+        Kind.COUNTER,
+        "Calls of a remote version's server: answered, refused, unavailable, timeout, error, mismatch; or rested, "
+        "which is no call: the breaker is open.",
+        ("model", "model_version", "outcome"),
+    ),
+    REMOTE_DURATION: Definition(
+        Kind.HISTOGRAM, "Seconds of a call of a remote version's server.", ("model", "model_version"), _SECONDS
+    ),
+    REMOTE_BREAKERS: Definition(
+        Kind.GAUGE, "Workers that leave a remote version's server alone for a while.", ("model", "model_version")
     ),
     IN_FLIGHT: Definition(Kind.GAUGE, "Prediction requests that are being answered.", ()),
     IN_FLIGHT_LIMIT: Definition(
@@ -171,8 +186,16 @@ class ServingMetrics:
 
     def queue_depth(self, model: str, change: int) -> None:
         """Add to the rows that wait for a model call: each loaded version of a model has a queue."""
-        key = (QUEUE_DEPTH, model)
-        self._gauges[key] = self._gauges.get(key, 0) + change
+        self.shift(QUEUE_DEPTH, model, by=change)
+
+    def count(self, name: str, *labels: str) -> None:
+        """Add 1 to a counter."""
+        self._counters[name, *labels] += 1
+
+    def shift(self, name: str, *labels: str, by: int) -> None:
+        """Add to a gauge."""
+        key = (name, *labels)
+        self._gauges[key] = self._gauges.get(key, 0) + by
 
     def for_model(self, model: str) -> ModelMetrics:
         """Return the batch metrics of one queue of a model; queues of the same model add up."""

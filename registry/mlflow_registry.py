@@ -7,7 +7,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,6 +21,7 @@ from registry.errors import (
     RegistryUnavailableError,
 )
 from registry.reference import Reference
+from registry.registration import register_files
 from registry.settings import plain_address
 from registry.store import bound_requests, quiet_mlflow
 from registry.training_run import TrainingRun
@@ -37,14 +38,20 @@ class MlflowRegistry:
         tracking_uri: An MLflow server (`http…`) or a database (`sqlite:///…`).
         registry_uri: The registry, where it is elsewhere.
         timeout_seconds: How long one request to a server may take.
+        artifact_root: Where an embedded store keeps files; a server says that itself.
     """
 
     def __init__(
-        self, tracking_uri: str, registry_uri: str | None = None, *, timeout_seconds: float = 10.0
+        self,
+        tracking_uri: str,
+        registry_uri: str | None = None,
+        *,
+        timeout_seconds: float = 10.0,
+        artifact_root: Path | None = None,
     ) -> None:
         self._tracking_uri, self._registry_uri = tracking_uri, registry_uri or tracking_uri
         self._address = plain_address(self._registry_uri)
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds, self._artifact_root = timeout_seconds, artifact_root
         self._known: dict[tuple[str, str, int], tuple[ModelVersion, float]] = {}
 
     @cached_property
@@ -159,6 +166,20 @@ class MlflowRegistry:
             return None
         data = {one.dataset.name: one.dataset.digest for one in found.inputs.dataset_inputs}
         return TrainingRun(run_id, dict(found.data.params), dict(found.data.tags), data)
+
+    def register(self, name: str, folder: Path, tags: Mapping[str, str]) -> ModelVersion:
+        """Register the files of `folder` as the newest version of a model, which is made where there is none.
+
+        Raises:
+            ReadOnlyRegistryError: The registry, or the store of its files, refuses.
+        """
+        with self._translated(name):
+            try:
+                number = register_files(self._client, name, folder, tags, artifact_root=self._artifact_root)
+            except OSError as error:
+                reason = f"its artifact store refused ({type(error).__name__})"
+                raise ReadOnlyRegistryError(self._address, reason) from error
+        return self.find(Reference(name, version=number))
 
     def add_files(self, version: ModelVersion, folder: Path, place: str) -> None:
         """Put the files of `folder` beside the version's own, under the relative path `place`.

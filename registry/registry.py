@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +47,13 @@ class Registry(Protocol):
 
     def set_tag(self, name: str, version: str, key: str, value: str) -> None:
         """Set or replace one tag of a version."""
+        ...
+
+    def register(self, name: str, folder: Path, tags: Mapping[str, str]) -> ModelVersion:
+        """Register the files of `folder` as the newest version of a model, which is made where there is none.
+
+        Raises `ReadOnlyRegistryError` where the registry or the store of its files refuses.
+        """
         ...
 
     def add_files(self, version: ModelVersion, folder: Path, place: str) -> None:

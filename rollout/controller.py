@@ -27,7 +27,7 @@ from rollout.evaluating import Evaluation, evaluate
 from rollout.evaluations import StoredEvaluation, inputs_of, with_holds
 from rollout.evidence import Evidence
 from rollout.evidence_store import read_evidence
-from rollout.holds import Hold, kind_of, told
+from rollout.holds import OUTSIDE, Hold, kind_of, told
 from rollout.lease import Held, acquire, check, release
 from rollout.maturity import mature
 from rollout.outbox import deliver, has_work
@@ -181,7 +181,7 @@ class Controller:
     def _look(self, row: Row[Any], plan: Plan, epochs: dict[int, int], held: Held, clock: Clock) -> _Look:
         """Return what the evidence says now; where it cannot be had, that is what was found."""
         entered_at = progress_of(row).entered_at
-        moved = [hold for hold in row.held or () if kind_of(hold) == Hold.ALIAS_MOVED]
+        moved = [hold for hold in row.held or () if kind_of(hold) in OUTSIDE]
         try:
             mature(self._log, row.id, plan, clock(), _MATURING)
             self._renew(held, clock())

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine
 
 from database.row_insert import RowInsert
+from monitoring.exposure_records import BESIDE
 from monitoring.rows import Rows
 from monitoring.shadow_records import SHADOW_COLUMNS
 from monitoring.tables import EXPOSURE, PREDICTION
@@ -28,6 +29,8 @@ _EPOCH, _COHORT, _SERVED_AT = map(_EXPOSURE.index, ("epoch", "cohort", "served_a
 _STATUS, _LATENCY = map(_EXPOSURE.index, ("status", "latency_us"))
 _SHADOW_ROLLOUT: Final = SHADOW_COLUMNS.index("rollout_id")
 _ANSWER: Final = [PREDICTION.columns.keys().index(name) for name in ("status", "prediction", "score", "latency_us")]
+_VERSION: Final = _EXPOSURE.index("model_version")
+_ANSWERED_BY: Final = PREDICTION.columns.keys().index("model_version")
 _IS_REPEAT: Final = PREDICTION.columns.keys().index("is_repeat")
 
 _WHAT: Final = {
@@ -118,6 +121,9 @@ def _exposure(row: tuple[Any, ...], answer: tuple[Any, ...] | None) -> Exposure:
 
 
 def _observed(row: tuple[Any, ...], answer: tuple[Any, ...] | None) -> Observed:
+    if answer is not None and answer[_ANSWERED_BY] != row[_VERSION]:
+        # A remote server that changed under way: its answers are no evidence for or against the registered version.
+        return Observed(BESIDE)
     if answer is None:
         return Observed(row[_STATUS], latency_us=row[_LATENCY])
     return Observed(*(answer[place] for place in _ANSWER))

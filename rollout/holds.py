@@ -15,15 +15,17 @@ class Hold(StrEnum):
     ATTRIBUTE_COVERAGE = "attribute_coverage"
     NO_DATA = "no_data"
     ALIAS_MOVED = "alias_moved"
+    REMOTE_CHANGED = "remote_changed"
     ERROR = "error"
     INCONCLUSIVE = "inconclusive"
     VIOLATED = "violated"
     LOWERED = "lowered"
 
 
-RECOVERING: Final = frozenset(
-    {Hold.LABEL_COVERAGE, Hold.ATTRIBUTE_COVERAGE, Hold.NO_DATA, Hold.ALIAS_MOVED, Hold.ERROR}
-)
+OUTSIDE: Final = frozenset({Hold.ALIAS_MOVED, Hold.REMOTE_CHANGED})
+"""Kinds that no evidence shows: somebody changed something outside, and a look at that says whether it is back."""
+
+RECOVERING: Final = frozenset({Hold.LABEL_COVERAGE, Hold.ATTRIBUTE_COVERAGE, Hold.NO_DATA, Hold.ERROR, *OUTSIDE})
 """Kinds that are over when what was missing is there again. The others are evidence that something is wrong, or a
 person's doubt, which does not go away by waiting: a person looks, and resumes in spite of it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,11 +13,10 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 from database.engine import insert_or_ignore, reading
 from registry.reference import CHALLENGER, CHAMPION
 from registry.versions import ModelVersion
-from rollout.errors import RolloutConflictError
-from rollout.history import Action, change
-from rollout.holds import Hold, kind_of, told
+from rollout.holds import Hold
+from rollout.outside_holds import hold, let_go
 from rollout.serving_state import ServedVersion, ServingState, WeightedVersion
-from rollout.states import ENDING, PAUSABLE, TERMINAL, State
+from rollout.states import ENDING, TERMINAL, State
 from rollout.tables import DEPLOYMENT_SALT, OUTBOX, ROLLOUT, ROLLOUT_EPOCH, SERVING_STATE
 
 NO_ROLLOUT: Final[Mapping[str, Any]] = MappingProxyType(
@@ -37,8 +35,6 @@ ALIAS_MOVED: Final = "the alias 'champion' was moved by hand; what is served did
 """Why a rollout is paused whose alias somebody moved."""
 
 _ALIAS_BACK: Final = "the alias 'champion' is back where it was"
-_FOLLOWER: Final = "companion"
-"""Who pauses a rollout when nobody asked for it."""
 
 
 def serving_states(engine: Engine) -> dict[str, ServingState]:
@@ -142,28 +138,9 @@ def _follow_alias_of(connection: Connection, rollout_id: str, now: datetime, *, 
     """Pause a rollout whose alias was moved, and let one with guardrails go on when it is back."""
     row = connection.execute(select(ROLLOUT).where(ROLLOUT.c.id == rollout_id)).one()
     if is_moved:
-        if row.state in PAUSABLE and Hold.ALIAS_MOVED not in (row.accepted or ()):
-            _pause_for_moved_alias(connection, row, now)
-        return
-    others = [hold for hold in row.held or () if kind_of(hold) != Hold.ALIAS_MOVED]
-    if row.state != State.PAUSED or others == (row.held or []) or not row.plan.get("guardrails"):
-        return
-    values: dict[str, Any] = {"held": others, "reason": "; ".join(others)}
-    if not others:
-        values = {"state": row.paused_from, "paused_from": None, "held": None, "reason": None}
-    with contextlib.suppress(RolloutConflictError):
-        change(connection, row, Action.RESUMED, actor=_FOLLOWER, now=now, said=_ALIAS_BACK, **values)
-
-
-def _pause_for_moved_alias(connection: Connection, row: Row[Any], now: datetime) -> None:
-    values = {
-        "state": str(State.PAUSED),
-        "paused_from": row.state,
-        "held": [told(Hold.ALIAS_MOVED, ALIAS_MOVED)],
-        "reason": ALIAS_MOVED,
-    }
-    with contextlib.suppress(RolloutConflictError):  # somebody decides at this moment: the next look sees what
-        change(connection, row, Action.PAUSED, actor=_FOLLOWER, now=now, **values)
+        hold(connection, row, Hold.ALIAS_MOVED, ALIAS_MOVED, now)
+    else:
+        let_go(connection, row, Hold.ALIAS_MOVED, _ALIAS_BACK, now)
 
 
 def _note_epoch(connection: Connection, rollout_id: str, epoch: int, now: datetime) -> None:

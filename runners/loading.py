@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import BaseModel, ValidationError
 
 from inference.decision import Decision
 from inference.errors import RuntimeLoadError
-from inference.loading import DECISION_FILE, SIGNATURE_FILE
+from inference.loading import DECISION_FILE, SIGNATURE_FILE, read_part
 from inference.served_model import ServedModel
 from inference.signature import Signature
 from runners.policy import RunnerPolicy
 from runners.process import RunnerProcess
 from runners.runtime import RunnerRuntime
 from runners.specification import SPECIFICATION_FILE, RunnerSpecification
-
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def is_runner(folder: Path) -> bool:
@@ -33,9 +28,9 @@ def load_runner(folder: Path, policy: RunnerPolicy | None = None) -> ServedModel
         RunnerStartError: The process did not start, or did not load the model.
     """
     prepared = folder / "fairmind"
-    signature = _read(prepared / SIGNATURE_FILE, Signature)
-    decision = _read(prepared / DECISION_FILE, Decision)
-    specification = _read(prepared / SPECIFICATION_FILE, RunnerSpecification)
+    signature = read_part(prepared / SIGNATURE_FILE, Signature)
+    decision = read_part(prepared / DECISION_FILE, Decision)
+    specification = read_part(prepared / SPECIFICATION_FILE, RunnerSpecification)
     try:
         decision.check(signature)
     except ValueError as error:
@@ -47,12 +42,3 @@ def load_runner(folder: Path, policy: RunnerPolicy | None = None) -> ServedModel
         process.close()
         raise
     return ServedModel(signature, decision, RunnerRuntime(process, signature))
-
-
-def _read(path: Path, kind: type[_Model]) -> _Model:
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise RuntimeLoadError(str(path.parent), f"{path.name} cannot be read ({error.strerror})") from error
-    except ValidationError as error:
-        raise RuntimeLoadError(str(path.parent), f"{path.name} is damaged") from error

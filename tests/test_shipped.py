@@ -41,7 +41,7 @@ def bento() -> BentoPathSpec:
 
 def test_the_bento_holds_every_file_of_the_packages_that_serve(bento: BentoPathSpec) -> None:
     wanted = shipped(serving_only=True) | {"service.py", "LICENSE", "README.md"}
-    assert {"bentos/inference.desc", "bentos/requirements.txt"} <= wanted
+    assert {"inference/inference.desc", "bentos/requirements.txt"} <= wanted
     assert {path for path in wanted if not bento.includes(path)} == set()
 
 
@@ -60,4 +60,4 @@ def test_the_wheel_holds_every_file_of_every_package(tmp_path: Path) -> None:
         wanted = shipped(serving_only=False)
         assert wanted - held == set()
         assert {name for name in held if ".dist-info/" not in name} == wanted
-        assert opened.read("bentos/inference.desc") == (ROOT / "bentos" / "inference.desc").read_bytes()
+        assert opened.read("inference/inference.desc") == (ROOT / "inference" / "inference.desc").read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -43,3 +44,12 @@ def kept(promised: float, measured: Callable[[], float], tries: int = 3) -> None
     while not took or took[-1] > promised:
         assert len(took) < tries, f"{promised} s are promised, and it took {took}"
         took.append(round(measured(), 2))
+
+
+async def soon(claim: Callable[[], T], seconds: float = 60.0) -> T:
+    """Return what `claim` says as soon as it is true, as `until` does, while the event loop goes on."""
+    deadline = time.monotonic() + seconds
+    while not (found := claim()):
+        assert time.monotonic() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.005)
+    return found

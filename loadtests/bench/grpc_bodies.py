@@ -23,7 +23,7 @@ from loadtests.rows import Inputs, Person
 METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
 GENERATOR: Final = "loadtests.bench.grpc_client"
 Metadata = tuple[tuple[str, str], ...]
-_INTERFACE: Final = Path(__file__).resolve().parents[2] / "bentos" / "inference.desc"
+_INTERFACE: Final = Path(__file__).resolve().parents[2] / "inference" / "inference.desc"
 _FORMATS: Final = {"FP64": "<d", "INT64": "<q", "BOOL": "<?"}
 
 

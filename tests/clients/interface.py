@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 
-from bentos.grpc_messages import DESCRIPTOR_FILE
+from inference.grpc_messages import DESCRIPTOR_FILE
 
 Field = tuple[int, int, int]
 

@@ -18,8 +18,8 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from bentos.grpc_messages import SERVICE, ModelInferResponse
 from cli.children import free_port
+from inference.grpc_messages import SERVICE, ModelInferResponse
 from tests.unit.bentos.grpc_client import outputs, request
 from tests.waiting import until
 

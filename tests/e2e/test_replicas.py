@@ -13,8 +13,8 @@ import grpc
 import pytest
 from sqlalchemy import Table, select
 
-from bentos.grpc_messages import SERVICE, ModelInferResponse
 from database.engine import reading, server_engine
+from inference.grpc_messages import SERVICE, ModelInferResponse
 from monitoring.tables import EXPOSURE, PREDICTION
 from registry.mlflow_registry import MlflowRegistry
 from registry.store import embedded_tracking_uri

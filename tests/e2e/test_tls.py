@@ -12,8 +12,8 @@ import grpc
 import httpx
 import pytest
 
-from bentos.grpc_messages import SERVICE, ModelInferResponse
 from cli.children import free_port, running, wait_until
+from inference.grpc_messages import SERVICE, ModelInferResponse
 from tests.e2e.conftest import FAIRMIND, Deployment
 from tests.unit.bentos.certificates import Certificates, make_certificates
 from tests.unit.bentos.grpc_client import request

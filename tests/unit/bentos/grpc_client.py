@@ -17,7 +17,6 @@ from access.keyring import Keyring
 from bentos import forwarding
 from bentos.admission import Admission
 from bentos.edge import FrontDoor
-from bentos.grpc_messages import SERVICE, ModelInferRequest, message_type
 from bentos.grpc_server import GrpcServer
 from bentos.served import Served, Variant
 from bentos.settings import BatchingSettings
@@ -26,6 +25,7 @@ from inference.batching import Batcher, BatchingPolicy
 from inference.cost import CostModel
 from inference.decision import Decision
 from inference.encoded_tensors import raw_tensor
+from inference.grpc_messages import SERVICE, ModelInferRequest, message_type
 from inference.observer import SilentObserver
 from inference.runtime import Columns, Scores
 from inference.served_model import ServedModel

@@ -9,8 +9,8 @@ import httpx
 import numpy as np
 import pytest
 
-from bentos.grpc_messages import message_type
 from bentos.grpc_tensors import parameters_of
+from inference.grpc_messages import message_type
 from monitoring.metrics import PREDICTIONS, REQUESTS
 from tests.unit.bentos.grpc_client import Client, outputs, request, run
 from tests.unit.bentos.strict_model import logged

@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
-from bentos.grpc_messages import ModelInferRequest
+from inference.grpc_messages import ModelInferRequest
 from inference.raw_texts import raw_from_texts
 from monitoring.metrics import REQUESTS
 from tests.unit.bentos.grpc_client import Client, request, run

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from bentos.grpc_messages import ModelInferRequest
 from bentos.grpc_tensors import parameters_of
+from inference.grpc_messages import ModelInferRequest
 from inference.raw_texts import raw_from_texts
 from tests.unit.bentos.grpc_client import Client, outputs, request, run
 from tests.unit.bentos.row_forms import Row, as_predict, flat

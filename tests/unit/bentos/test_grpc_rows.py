@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.grpc_messages import ModelInferRequest
 from bentos.grpc_rows import KnownRows
 from bentos.grpc_tensors import parameters_of, plain_row
+from inference.grpc_messages import ModelInferRequest
 
 KINDS = ("BYTES", "FP64", "INT64", "BOOL")
 VALUES = {

@@ -18,9 +18,9 @@ from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from bentos.grpc_messages import SERVICE
 from bentos.ports import grpc_port_or_exit, is_free
 from bentos.settings import ServingSettings
+from inference.grpc_messages import SERVICE
 from monitoring.metrics import REQUESTS
 from tests.unit.bentos.grpc_client import Client, Gate, request, run, serving_grpc
 

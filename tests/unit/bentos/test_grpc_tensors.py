@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bentos.errors import MalformedRequestError
-from bentos.grpc_messages import ModelInferRequest, ModelInferResponse
 from bentos.grpc_tensors import Answers, parameters_of, parse_tensors, plain_row
 from bentos.oip_tensors import parse_outputs
 from inference.arrays import Texts
 from inference.errors import MalformedColumnsError, SignatureMismatchError
+from inference.grpc_messages import ModelInferRequest, ModelInferResponse
 from inference.raw_texts import raw_from_texts
 from inference.served_model import Predictions
 from inference.signature import Column, ColumnType, Signature, Task

@@ -29,7 +29,8 @@ def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 def registry(request: pytest.FixtureRequest) -> Registry:
     if request.param == "fake":
         return FakeRegistry()
-    return MlflowRegistry(request.getfixturevalue("tracking_uri"))
+    uri = request.getfixturevalue("tracking_uri")
+    return MlflowRegistry(uri, artifact_root=Path(uri.removeprefix("sqlite:///")).parent / "artifacts")
 
 
 @pytest.fixture

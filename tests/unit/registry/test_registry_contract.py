@@ -143,3 +143,14 @@ def test_a_registry_that_takes_no_files_says_so(registry: Registry, register, na
         (files / "taken").write_text("a file stands where the folder would be")
     with pytest.raises(ReadOnlyRegistryError, match="takes nothing from here"):
         registry.add_files(version, tmp_path / "more", "taken")
+
+
+def test_files_are_registered_as_the_newest_version_of_a_model_that_need_not_be_there(
+    registry: Registry, name, files, tmp_path
+) -> None:
+    first = registry.register(name, files, {"fairmind.remote": "http://there"})
+    second = registry.register(name, files, {})
+    assert (first.version, second.version) == ("1", "2")
+    assert first.tags["fairmind.remote"] == "http://there"
+    registry.download(second, tmp_path / "there")
+    assert digest_folder(tmp_path / "there") == digest_folder(files)

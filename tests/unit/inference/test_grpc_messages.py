@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pool
 
-from bentos.grpc_messages import DESCRIPTOR_FILE, POOL, SERVICE, message_type
+from inference.grpc_messages import DESCRIPTOR_FILE, POOL, SERVICE, message_type
 
 # Field numbers of open-inference/open-inference-protocol and, for the repository, of Triton's and KServe's.
 PUBLISHED = {

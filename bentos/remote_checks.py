@@ -1,0 +1,80 @@
+"""The Companion's looks at the remote variants that are to serve; one that changed holds its rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Engine
+
+from bentos.version_folders import VersionFolders
+from inference.errors import RuntimeLoadError
+from monitoring.exposition import StateMetrics
+from remotes.checking import Checked, check_remote
+from remotes.definition import is_remote, read_remote
+from rollout.remote_changes import hold_changed
+from rollout.serving_state import ServedVersion, ServingState
+from rollout.serving_store import serving_states
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECONDS: Final = 2.0
+"""Between two looks. What a changed server answers meanwhile is logged under a version of its own."""
+
+Place = tuple[str, str]
+"""A model and a version of it."""
+
+
+class RemoteChecks:
+    """Looks at the servers of all remote versions that are to serve."""
+
+    def __init__(self, control: Engine, folders: VersionFolders) -> None:
+        self._control, self._folders = control, folders
+        self._found: dict[Place, Checked] = {}
+
+    def look(self) -> None:
+        """Ask each server once; hold the rollouts whose server changed, and let go those whose is back."""
+        states = serving_states(self._control)
+        found: dict[Place, Checked] = {}
+        for state in states.values():
+            for version, folder in self._remote(state):
+                found[state.model, version.version] = check_remote(read_remote(folder).definition)
+        self._found = found
+        for state in states.values():
+            if state.rollout_id is not None:
+                self._hold(state, found)
+
+    def problems(self) -> dict[str, str]:
+        """Return what is amiss with servers, by `model/version`."""
+        return {
+            f"{model}/{version}": checked.problem
+            for (model, version), checked in list(self._found.items())
+            if checked.problem is not None
+        }
+
+    def set_gauges(self, metrics: StateMetrics) -> None:
+        """Say which servers are not as they should be."""
+        for (model, version), checked in list(self._found.items()):
+            metrics.remote_up.labels(model, version).set(checked.problem is None or checked.is_changed)
+            metrics.remote_changed.labels(model, version).set(checked.is_changed)
+
+    def _remote(self, state: ServingState) -> Iterable[tuple[ServedVersion, Path]]:
+        for version in state.versions():
+            folder = self._folders.find(state.model, version)
+            try:
+                if folder is not None and is_remote(folder):
+                    yield version, folder
+            except RuntimeLoadError:  # damaged: workers tell of it
+                continue
+
+    def _hold(self, state: ServingState, found: dict[Place, Checked]) -> None:
+        places = [(state.model, version.version) for version in state.versions()]
+        looked_at = [found[place] for place in places if place in found]
+        if not looked_at or state.rollout_id is None:
+            return
+        changed = next((one.problem for one in looked_at if one.is_changed), None)
+        # A server that is away says nothing of its version: what it last said stands.
+        if changed is not None or all(one.problem is None for one in looked_at):
+            hold_changed(self._control, state.rollout_id, changed, datetime.now(UTC))

@@ -1,0 +1,1 @@
+"""CALL: servers of others, called over their protocols."""
