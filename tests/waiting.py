@@ -46,7 +46,7 @@ def kept(promised: float, measured: Callable[[], float], tries: int = 3) -> None
         took.append(round(measured(), 2))
 
 
-async def soon(claim: Callable[[], T], seconds: float = 60.0) -> T:
+async def soon(claim: Callable[[], T], seconds: float = PATIENCE) -> T:
     """Return what `claim` says as soon as it is true, as `until` does, while the event loop goes on."""
     deadline = time.monotonic() + seconds
     while not (found := claim()):
