@@ -15,7 +15,12 @@ from sqlalchemy import func, select
 
 from database.engine import reading
 from rollout.controller import LASTING
-from rollout.history import history
+from rollout.evaluating import evaluate
+from rollout.evaluations import evaluations, repeat
+from rollout.evidence_store import read_evidence
+from rollout.history import canonical, history
+from rollout.plan import Plan
+from rollout.serving_store import epochs_of
 from rollout.tables import EVALUATION
 from rollout.verify import verify_log
 from tests.fakes.databases import BOTH_ENGINES, engine_asked_for
@@ -116,6 +121,20 @@ def test_what_a_killed_controller_decided_is_done_by_the_next_one(steering: Stee
     assert successor.deliver(steering.now)
     assert (steering.champion(), promotions(steering)) == ("2", 1)
     assert verify_log(steering.control, steering.registry)[0].note is None
+
+
+@pytest.mark.long
+def test_after_a_restart_the_same_evidence_gives_the_same_evaluation_to_the_bit(steering: Steering) -> None:
+    plan, entered_at = Plan.parse(steering.row().plan), steering.row().step_entered_at
+    kill_one(steering, "")
+    looked = evaluations(steering.control, steering.rollout_id)[-1]
+    with reading(steering.control) as connection:
+        epochs = epochs_of(connection, steering.rollout_id)
+    with reading(steering.log) as connection:
+        evidence = read_evidence(connection, plan, steering.rollout_id, epochs)
+    again = evaluate(plan, looked.step, evidence, looked.at, entered_at=entered_at)
+    written = canonical(looked.evaluation.to_dict())
+    assert canonical(again.to_dict()) == canonical(repeat(plan, looked).to_dict()) == written
 
 
 class _Killed(BaseException):
