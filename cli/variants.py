@@ -34,27 +34,37 @@ def add(
     ],
     protocol: Annotated[str, typer.Option(help="oip, oip-grpc, mlflow or kserve-v1.")] = "oip",
     remote_model: Annotated[
-        str | None, typer.Option(help="The model's name there, NAME/VERSION for one version; left out, NAME.")
+        str | None,
+        typer.Option(
+            metavar="THEIRS", help="The model's name there, NAME/VERSION for one version; left out, NAME."
+        ),
     ] = None,
     signature: Annotated[
         str | None,
-        typer.Option(help="What it takes: that of a registered version, of a YAML or JSON file, or of an MLmodel."),
+        typer.Option(
+            metavar="REF|FILE",
+            help="What it takes: that of a registered version, of a YAML or JSON file, or of an MLmodel.",
+        ),
     ] = None,
     classes: Annotated[
-        str | None, typer.Option(help="Its labels, as 0,1; of two the second is the positive one.")
+        str | None, typer.Option(metavar="A,B", help="Its labels, as 0,1; of two the second is the positive one.")
     ] = None,
     output: Annotated[
         list[str] | None,
-        typer.Option(help="How an output is read: label, probabilities, probability or value, then =NAME."),
+        typer.Option(
+            metavar="WHAT[=NAME]",
+            help="How an output is read: label, probabilities, probability or value, then =NAME.",
+        ),
     ] = None,
     regression: Annotated[bool, typer.Option(help="Its predictions are numbers.")] = False,
     threshold: Annotated[
-        float | None, typer.Option(help="The second class at this probability and above, where it gives no labels.")
+        float | None,
+        typer.Option(metavar="T", help="The second class at this probability and above, where it gives no labels."),
     ] = None,
-    timeout: Annotated[str, typer.Option(help="Longest time of a call: 2s, 500ms.")] = "2s",
-    max_in_flight: Annotated[int, typer.Option(help="Calls that each worker makes at a time.")] = 64,
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="Longest time of a call: 2s, 500ms.")] = "2s",
+    max_in_flight: Annotated[int, typer.Option(metavar="N", help="Calls that each worker makes at a time.")] = 64,
     token_env: Annotated[
-        str | None, typer.Option(help="The environment variable that holds its bearer token.")
+        str | None, typer.Option(metavar="VARIABLE", help="The environment variable that holds its bearer token.")
     ] = None,
     alias: Annotated[
         str | None, typer.Option(help="Promote it to champion or challenger, though no gate was measured.")
