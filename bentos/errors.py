@@ -31,8 +31,8 @@ from fairness.errors import FairnessError
 from inference import errors as inference
 from monitoring import errors as monitoring
 from registry import errors as registry
-from replay import errors as replay
 from remotes import errors as remotes
+from replay import errors as replay
 from rollout import errors as rollout
 from runners import errors as runners
 from sources.errors import SourceError

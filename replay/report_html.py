@@ -24,8 +24,8 @@ TOLD: Final = {
 }
 DISCLAIMER: Final = (
     "A replay says what would have been decided about those who came, not who comes next, nor what follows from "
-    "other decisions. A guardrail that passed is no worse than its margin, with the error allowed; that makes no model "
-    "fair."
+    "other decisions. A guardrail that passed is no worse than its margin, with the error allowed; that makes no "
+    "model fair."
 )
 
 
