@@ -190,8 +190,10 @@ def _over(plan: Plan, progress: Progress, now: datetime) -> Move | None:
     """Return the end of what is over in time, at once: there is no harm that every worker must have left."""
     if plan.ends_after is None or now - progress.entered_at < plan.ends_after:
         return None
-    words = "max_duration is over: the champion serves every unit again" + (", the result stays" * bool(plan.goals))
-    return Move(State.ROLLED_BACK, progress.step, words)
+    kept = ", the result stays" if plan.goals else ""
+    return Move(
+        State.ROLLED_BACK, progress.step, f"max_duration is over: the champion serves every unit again{kept}"
+    )
 
 
 def _run_out(plan: Plan, step: int, words: str) -> Move:

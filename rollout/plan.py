@@ -110,10 +110,15 @@ class Plan(BaseModel):
 
     @property
     def ends_after(self) -> timedelta | None:
-        """When it ends by itself, the result kept: an experiment, and a manual split with a `max_duration`."""
-        if self.goals:
-            return self.steps[0].longest
-        return self.steps[0].max_duration if self.is_manual else None
+        """When it ends by itself: an experiment, and a manual split with a `max_duration`.
+
+        Outcomes that come later are in no result, so an experiment about them lasts longer where it does not say.
+        """
+        step = self.steps[0]
+        if self.goals and step.max_duration is None:
+            is_labelled = any(one.counted is Stage.LABELLED for one in self.goals)
+            return step.longest + self.label_maturity if is_labelled else step.longest
+        return step.max_duration if self.goals or self.is_manual else None
 
     @property
     def missing_key(self) -> Literal["champion", "request"]:

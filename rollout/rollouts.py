@@ -122,7 +122,7 @@ def start(
         except IntegrityError as error:
             raise RolloutConflictError(
                 f"model '{plan.model}' has an active rollout; promote or abort it first "
-                "(`fairmind rollout list` shows it)"
+                "(`fairmind rollout list` shows it): a plan that runs is not edited, a changed one starts anew"
             ) from error
         write_state(
             connection,

@@ -38,6 +38,14 @@ def test_an_experiment_is_over_when_its_time_is_but_not_while_somebody_holds_it(
     assert move(State.PAUSED, timedelta(days=9), plan) is None
 
 
+def test_an_experiment_about_outcomes_that_does_not_say_when_it_ends_waits_for_them() -> None:
+    outcomes = {"metric": "mean_outcome", "margin": 0.0, "required": False}
+    changes = {"steps": [{"weight": 0.5}], "guardrails": [], "label_maturity": "3d"}
+    assert guarded(**changes, goals=[GOAL]).ends_after == timedelta(days=7)
+    assert guarded(**changes, goals=[outcomes]).ends_after == timedelta(days=10)
+    assert guarded(**changes | {"steps": STEPS}, goals=[outcomes]).ends_after == timedelta(hours=2)
+
+
 def test_a_manual_split_ends_where_its_plan_says_when_and_else_never() -> None:
     plan = guarded(steps=STEPS, guardrails=[])
     assert move(State.CANARY, timedelta(hours=1), plan) is None
