@@ -65,9 +65,15 @@ _CONTROLLER_SECONDS = 1.0
 
 
 class Companion:
-    """The state of the Companion and its background loops."""
+    """The state of the Companion and its background loops.
 
-    def __init__(self, settings: Settings, metrics: ServingMetrics) -> None:
+    `give_way` is called once: when workers were told what the registry says is to serve, or another sees to that.
+    """
+
+    def __init__(
+        self, settings: Settings, metrics: ServingMetrics, give_way: Callable[[], None] = lambda: None
+    ) -> None:
+        self._give_way, self._has_given_way, self._has_followed = give_way, False, False
         self._stop = threading.Event()
         self._aliases_moved = threading.Event()
         self.settings = settings
@@ -188,6 +194,7 @@ class Companion:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                self._give_way_once()
                 self._stop.wait(_LOCK_SECONDS)
                 continue
             self._lock = lock
@@ -212,6 +219,7 @@ class Companion:
                 places = "".join(traceback.format_tb(error.__traceback__))
                 self._report(name, f"{type(error).__name__}; the log says where", places)
             if name == "registry":
+                self._has_followed = True
                 self._aliases_moved.wait(seconds)
                 self._aliases_moved.clear()
             else:
@@ -236,6 +244,7 @@ class Companion:
                 self.problems.pop(kind, None)
 
     def _write_state(self) -> None:
+        has_followed = self._has_followed
         states = serving_states(self.control)
         missing = self.folders.missing(states.values())
         if missing - self._known_missing:
@@ -248,6 +257,13 @@ class Companion:
             self._written = content
         else:
             os.utime(self.home.serving_state)  # the heartbeat: workers trust a split only while it is renewed
+        if has_followed:
+            self._give_way_once()
+
+    def _give_way_once(self) -> None:
+        if not self._has_given_way:
+            self._has_given_way = True
+            self._give_way()
 
     def _has_all_versions(self, model: str) -> bool:
         state = serving_states(self.control).get(model)

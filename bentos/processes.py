@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sys
+from functools import partial
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -47,7 +48,8 @@ garbage, and looking through them again and again took a third of the time of sh
 
 _COMPANION_NICENESS: Final = 10
 """What it does may come a little later, an answer may not: on full cores its share is a tenth of a worker's, enough
-to renew the heartbeat; the log waits in the spool."""
+to renew the heartbeat; the log waits in the spool. Not before it has told the workers what to serve: until then
+nobody is served, and on a machine that others keep busy its share is a hundredth."""
 
 
 class FrontDoorService(Service):  # type: ignore[misc]  # BentoML's class carries no types here
@@ -113,7 +115,7 @@ class CompanionService(Service):  # type: ignore[misc]  # BentoML's class carrie
         home = Home.at(settings.database.home)
         folder = deployment_folder(home.run)
         prune_metrics(home.run, folder)
-        companion = Companion(settings, process_metrics(folder))
+        companion = Companion(settings, process_metrics(folder), partial(give_way, _COMPANION_NICENESS))
         api = control_api(companion, folder)
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,7 +125,6 @@ class CompanionService(Service):  # type: ignore[misc]  # BentoML's class carrie
 
             async def send_started(message: Any) -> None:
                 if message["type"] == "lifespan.startup.complete":
-                    give_way(_COMPANION_NICENESS)  # from now on: nobody is served before it has begun
                     companion.start()
                     gc.collect()
                     gc.freeze()  # the libraries' hundred megabytes: looking through them took a tenth of its time

@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Final
 
 _AUTOGROUP: Final = Path("/proc/self/autogroup")
+_THREADS: Final = Path("/proc/self/task")
 _SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}
 _ATTRIBUTES: Final = struct.Struct("=IIQiIQQQ")  # struct sched_attr of sched_setattr(2), its first version
 _SHORT_NANOSECONDS: Final = 100_000
 
 
 def give_way(niceness: int) -> None:
-    """Let other processes go first; threads and processes that begin later inherit it.
+    """Let other processes go first: with all threads there are, and those and the processes that begin later.
 
     Where the kernel shares out by sessions, and BentoML gives each process one, niceness counts only within the
     session: its group gets the same. A sandbox may forbid it: then all are equals.
     """
     with contextlib.suppress(OSError):
-        os.nice(niceness)
+        wanted = os.nice(niceness)  # on Linux, of this thread alone
+        for thread in _THREADS.iterdir():
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), wanted)
         _AUTOGROUP.write_text(str(niceness), encoding="ascii")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -141,7 +143,7 @@ class Load:
     model: str | None = None
     prefix: str = ""
     with_units: bool = False
-    rest_seconds: float = 0.01
+    rest_seconds: float = 0.03
     answered: dict[str, tuple[str, str, float]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
@@ -301,3 +303,30 @@ def train_small() -> Callable[[Deployment], None]:
         deployment.fairmind("models", "promote", "small/1")
 
     return train
+
+
+@pytest.fixture(scope="session")
+def small_home(tmp_path_factory: pytest.TempPathFactory, train_small: Callable[[Deployment], None]) -> Path:
+    """A home with `small`, trained once for all processes of a run: to be copied, not to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small"
+    folder.mkdir(exist_ok=True)
+    home, trained = folder / "home", folder / "trained"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not trained.exists():
+            home.mkdir()
+            train_small(Deployment(home))
+            trained.touch()
+    return home
+
+
+@pytest.fixture(scope="session")
+def new_small(small_home: Path) -> Callable[[Path], Deployment]:
+    """Return a function that makes a deployment with `small`; what its registry names lies where it was trained."""
+
+    def make(home: Path) -> Deployment:
+        shutil.copytree(small_home, home)
+        return Deployment(home)
+
+    return make

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import sqlite3
 import time
 from collections import Counter
@@ -34,19 +33,6 @@ LOCKED_SECONDS = 12.0
 """Longer than a writer waits for another before it gives up for now."""
 
 
-@pytest.fixture(scope="module")
-def trained_small(
-    tmp_path_factory: pytest.TempPathFactory,
-    new_deployment: Callable[[Path], Any],
-    train_small: Callable[[Any], None],
-) -> Path:
-    """A home with `small`, that nothing has served yet."""
-    deployment = new_deployment(tmp_path_factory.mktemp("drills") / "home")
-    train_small(deployment)
-    home: Path = deployment.home
-    return home
-
-
 @pytest.fixture
 def own_postgres() -> Iterator[Postgres]:
     """A server for one drill, which may stop it."""
@@ -56,10 +42,9 @@ def own_postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def deployment(trained_small: Path, new_deployment: Callable[[Path], Any]) -> Any:
+def deployment(tmp_path: Path, new_small: Callable[[Path], Any]) -> Any:
     """A deployment of its own databases and spool on the trained models."""
-    deployment = new_deployment(trained_small.parent / f"drill-{time.monotonic_ns()}")
-    shutil.copytree(trained_small, deployment.home, dirs_exist_ok=True)
+    deployment = new_small(tmp_path / "home")
     deployment.settings.update(SETTINGS)
     return deployment
 
@@ -271,7 +256,7 @@ def test_a_disk_that_is_full_refuses_what_it_cannot_keep_and_serves_again_once_t
     within = ["unshare", *as_root, "--mount", "--propagation", "private", "sh", "-c", mount, "sh"]
     with deployment.serving(within=within, FAIRMIND_MONITORING_SHIP_SECONDS="5") as served:
         ready(served)
-        asking = load(served.url, small_features, clients=4, model="small")
+        asking = load(served.url, small_features, clients=4, model="small", rest_seconds=0.01)
         with asking.running():
             until(lambda: asking.refused)
             for _ in range(2):  # it is full once more, and recovers once more

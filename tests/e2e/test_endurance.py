@@ -99,7 +99,7 @@ def forests(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[
     folder, frame = tmp_path_factory.mktemp("forests"), people(10_000, missing=False)
     folders = []
     for seed in range(2):
-        estimator = RandomForestClassifier(150, n_jobs=2, random_state=seed)
+        estimator = RandomForestClassifier(80, n_jobs=2, random_state=seed)
         model = Pipeline([("columns", preprocessing()), ("model", estimator)]).fit(frame, labels(frame))
         compile_model(model, frame).save(folder / str(seed) / "fairmind")
         folders.append(folder / str(seed))
@@ -143,12 +143,9 @@ def test_two_hundred_swaps_leave_a_worker_as_large_as_twenty_did(
 
 
 @pytest.fixture
-def small(
-    tmp_path: Path, new_deployment: Callable[[Path], Any], train_small: Callable[[Any], None]
-) -> Iterator[Any]:
+def small(tmp_path: Path, new_small: Callable[[Path], Any]) -> Iterator[Any]:
     """A server on two versions of `small` that keeps none in memory which does not serve: each swap is a load."""
-    deployment = new_deployment(tmp_path / "home")
-    train_small(deployment)
+    deployment = new_small(tmp_path / "home")
     settings = {"FAIRMIND_REGISTRY_POLL_SECONDS": "0.25", "FAIRMIND_BENTOS_IDLE_VERSIONS": "0"}
     with deployment.serving(**settings) as served:
         served.wait_for_workers(lambda detail: detail["ready"])
@@ -160,7 +157,7 @@ def test_a_swap_every_two_seconds_under_load_fails_no_request(
 ) -> None:
     registry = MlflowRegistry(embedded_tracking_uri(small.home / "mlflow.db"))
     workers = {small.get("/readyz").json()["worker"] for _ in range(50)}
-    with load(small.url, small_features, clients=6).running() as asking:
+    with load(small.url, small_features, clients=6, rest_seconds=0.01).running() as asking:
         asking.wait_for(2_000)
         steady = p99(asking)
         before = [psutil.Process(worker).memory_info().rss for worker in sorted(workers)]

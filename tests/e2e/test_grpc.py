@@ -41,14 +41,8 @@ def infer(opened: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="module")
-def deployment(
-    new_deployment: Callable[[Path], Any],
-    train_small: Callable[[Any], None],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Any:
-    made = new_deployment(tmp_path_factory.mktemp("grpc") / "home")
-    train_small(made)
-    return made
+def deployment(new_small: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return new_small(tmp_path_factory.mktemp("grpc") / "home")
 
 
 @pytest.fixture(scope="module")

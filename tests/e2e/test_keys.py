@@ -52,13 +52,8 @@ def ask(url: str, method: str, path: str, key: str = "", **request: Any) -> http
 
 
 @pytest.fixture(scope="module")
-def deployment(
-    new_deployment: Callable[[Path], Deployment],
-    train_small: Callable[[Deployment], None],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Deployment:
-    made = new_deployment(tmp_path_factory.mktemp("keys") / "home")
-    train_small(made)
+def deployment(new_small: Callable[[Path], Deployment], tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    made = new_small(tmp_path_factory.mktemp("keys") / "home")
     made.fairmind("models", "promote", "small/2", "--alias", "challenger")
     return made
 

@@ -124,13 +124,11 @@ def watched(served: Any, request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def served(
     tmp_path_factory: pytest.TempPathFactory,
-    new_deployment: Callable[[Path], Any],
-    train_small: Callable[[Any], None],
+    new_small: Callable[[Path], Any],
     small_features: list[dict[str, Any]],
 ) -> Iterator[Any]:
     """Two workers with a champion and a challenger, a rollout, and traffic."""
-    deployment = new_deployment(tmp_path_factory.mktemp("observed") / "home")
-    train_small(deployment)
+    deployment = new_small(tmp_path_factory.mktemp("observed") / "home")
     deployment.fairmind("models", "promote", "small/2", "--alias", "challenger")
     with deployment.serving(**SETTINGS) as running:
         running.wait_for_workers(lambda detail: detail["ready"])

@@ -35,12 +35,11 @@ UNITS = [f"person-{number}" for number in range(500)]
 def here(
     tmp_path_factory: pytest.TempPathFactory,
     new_deployment: Callable[[Path], Any],
-    train_small: Callable[[Any], None],
+    new_small: Callable[[Path], Any],
     small_features: list[dict[str, Any]],
 ) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("replicas")
-    store = new_deployment(folder / "store")
-    train_small(store)
+    store = new_small(folder / "store")
     shared = {"tracking_uri": embedded_tracking_uri(store.home / "mlflow.db"), "postgres": Postgres()}
     try:
         database = shared["postgres"].new_database()

@@ -23,14 +23,8 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def deployment(
-    new_deployment: Callable[[Path], Deployment],
-    train_small: Callable[[Deployment], None],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Deployment:
-    made = new_deployment(tmp_path_factory.mktemp("tls") / "home")
-    train_small(made)
-    return made
+def deployment(new_small: Callable[[Path], Deployment], tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    return new_small(tmp_path_factory.mktemp("tls") / "home")
 
 
 @pytest.fixture(scope="module")

@@ -214,7 +214,12 @@ def new_companion(
     made: list[Companion] = []
     place_databases(tmp_path / "home")
 
-    def make(poll_seconds: float = 0.05, models: str = "", tracking_uri: str | None = None) -> Companion:
+    def make(
+        poll_seconds: float = 0.05,
+        models: str = "",
+        tracking_uri: str | None = None,
+        give_way: Callable[[], None] = lambda: None,
+    ) -> Companion:
         settings = Settings(
             DatabaseSettings(FAIRMIND_HOME=tmp_path / "home"),
             RegistrySettings(poll_seconds=poll_seconds, tracking_uri=tracking_uri),
@@ -223,7 +228,7 @@ def new_companion(
             RunnerSettings(),
             MonitoringSettings(ship_seconds=0.05),
         )
-        made.append(Companion(settings, ServingMetrics()))
+        made.append(Companion(settings, ServingMetrics(), give_way))
         return made[-1]
 
     yield make

@@ -347,3 +347,16 @@ def test_what_was_being_fetched_when_a_companion_was_killed_is_gone_once_the_nex
     companion.start()
     until(lambda: is_served(companion, "1"))
     assert not any(folder.exists() for folder in left)
+
+
+def test_it_gives_way_once_and_not_before_the_workers_know_what_to_serve(
+    new_companion: Callable[..., Companion],
+) -> None:
+    known: list[bool] = []
+    companion = new_companion(give_way=lambda: known.append(companion.home.serving_state.exists()))
+    companion.start()
+    until(lambda: known)
+    second: list[bool] = []
+    new_companion(give_way=lambda: second.append(True)).start()
+    until(lambda: second)  # another sees to what is served
+    assert known == [True]

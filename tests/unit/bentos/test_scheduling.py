@@ -34,6 +34,19 @@ def test_who_gives_way_does_so_beyond_its_session() -> None:
         assert group.rpartition(" ")[2] == "7"
 
 
+def test_threads_that_were_there_before_give_way_too() -> None:
+    nice = min(19, os.nice(0) + 7)
+    found = run(
+        "import os, threading; from bentos.scheduling import give_way; given, found = threading.Event(), [];\n"
+        "def look():\n"
+        "    given.wait()\n"
+        "    found.append(os.nice(0))\n"
+        "thread = threading.Thread(target=look); thread.start(); give_way(7); given.set(); thread.join();"
+        "print(*found)"
+    )
+    assert int(found) == nice
+
+
 def test_whoever_answers_has_short_turns_and_so_have_its_threads() -> None:
     found = run(
         "import ctypes, sys, threading; from bentos.scheduling import wake_promptly; wake_promptly();"
