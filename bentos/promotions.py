@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Engine
 
-from registry.errors import RegistryError
+from registry.errors import GateRefusedError, ModelNotFoundError, RegistryError
 from registry.promotion import Promotion, admit, promote
 from registry.promotion import rollback as rollback_alias
 from registry.reference import CHALLENGER, CHAMPION, Reference
 from registry.registry import Registry
+from registry.versions import ModelVersion
 from registry.wanted import WantedModels
 from rollout import rollouts
 from rollout.approvals import check_promotion, promote_guarded
-from rollout.errors import NoUnitsError, RolloutConflictError
+from rollout.errors import NoUnitsError, ReplayGateError, RolloutConflictError
 from rollout.outbox import deliver, supersede
 from rollout.plan import Plan
+from rollout.replay_gate import ReplayGate
+from rollout.replayed import check_replay
 from rollout.rollouts import Rollout
 from rollout.serving_store import follow_aliases, serving_epochs
 from rollout.unit_share import UnitShare, unit_share
@@ -116,23 +121,28 @@ def promote_version(
     actor: str,
     now: datetime,
     wanted: WantedModels | None = None,
+    replay: ReplayGate | None = None,
 ) -> Promotion:
     """Point an alias at a version and let what serves follow, which is every champion or what `wanted` names.
 
-    A rollout's promotion that still waits for the registry gives way to that.
+    A rollout's promotion that still waits for the registry gives way to that. With `replay`, a version becomes
+    champion only where a replay of it beside the champion stands for it.
 
     Raises:
         GateRefusedError: A gate refuses and there is no override; nothing changed.
         RolloutConflictError: The model has an active rollout, which decides what serves.
     """
     _refuse_during_rollout(control, reference.name)
+    overridden = False
     if alias == CHAMPION:
         # Before the alias moves, or the outbox moves it on; and not for what the gates refuse.
-        admit(registry, registry.find(reference), override=override, actor=actor, now=now)
+        version = registry.find(reference)
+        check = None if replay is None else partial(_check_replay, control, registry, replay, now)
+        overridden = admit(registry, version, override=override, actor=actor, now=now, check=check)
         supersede(control, reference.name, now)
     promotion = _promote(registry, reference, alias=alias, override=override, actor=actor, now=now)
     follow(control, registry, now, wanted)
-    return promotion
+    return replace(promotion, overridden=overridden or promotion.overridden)
 
 
 def roll_back(
@@ -153,6 +163,26 @@ def roll_back(
     promotion = rollback_alias(registry, name, actor=actor, now=now, to=before_rollout)
     follow(control, registry, now, wanted)
     return promotion
+
+
+def _check_replay(
+    control: Engine, registry: Registry, gate: ReplayGate, now: datetime, version: ModelVersion
+) -> None:
+    """Refuse a version that no replay beside the champion stands for; the first champion has nobody beside it.
+
+    Raises:
+        GateRefusedError: None does.
+    """
+    try:
+        champion = registry.find(Reference(version.name, alias=CHAMPION))
+    except ModelNotFoundError:
+        return
+    if champion.version == version.version:
+        return
+    try:
+        check_replay(control, gate, version, champion, now)
+    except ReplayGateError as error:
+        raise GateRefusedError(str(version), (), problem=str(error)) from error
 
 
 def _promote(

@@ -107,6 +107,7 @@ def promote(
     from bentos.promotions import promote_version
     from cli.context import open_context
     from registry.reference import Reference
+    from rollout.replay_gate import ReplayGate
 
     context = open_context()
     promotion = promote_version(
@@ -118,6 +119,7 @@ def promote(
         actor=context.actor,
         now=datetime.now(UTC),
         wanted=context.wanted,
+        replay=ReplayGate() if context.settings.registry.promotion_requires == "replay" else None,
     )
     previous = promotion.previous_version
     undecided = _undecided(promotion.version)

@@ -195,15 +195,17 @@ def _show(found: ReplayResult) -> None:
 def _show_changes(found: ReplayResult) -> None:
     from rollout.pages import SMALLEST_CELL
 
-    flips = [one for one in found.flips if one.of >= SMALLEST_CELL]
+    changed = [one for one in found.changed_decisions if one.of >= SMALLEST_CELL]
     shown = table("Decisions that would change", "group", "from", "to", "rows", "share")
-    for one in flips:
+    for one in changed:
         group = f"{one.attribute} = {one.group}" if one.attribute else "all"
         share = f"{one.rows / one.of:.2%} of {one.of:,}"
         shown.add_row(escape(group), escape(str(one.before)), escape(str(one.after)), f"{one.rows:,}", share)
-    if not flips:
+    if not changed:
         results.print(
-            "no decision would change" if not found.flips else "the groups whose decisions change are small"
+            "no decision would change"
+            if not found.changed_decisions
+            else "the groups whose decisions change are small"
         )
         return
     results.print(shown)

@@ -90,7 +90,7 @@ class FeatureStore:
         return pq.read_table(f"{base}/{path}", filesystem=files, filters=filters)
 
     def batches(self, path: str, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Yield a file's rows in their order, so many at a time; memory holds one row group, whatever its size.
+        """Yield a file's rows in their order, some at a time; of a large file memory holds a row group.
 
         Raises:
             OSError: The store cannot be reached, or the file is gone.

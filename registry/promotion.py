@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -82,14 +83,26 @@ def rollback(registry: Registry, name: str, *, actor: str, now: datetime, to: st
     return Promotion(CHAMPION, _again(registry, previous), before)
 
 
-def admit(registry: Registry, version: ModelVersion, *, override: str | None, actor: str, now: datetime) -> bool:
+def admit(
+    registry: Registry,
+    version: ModelVersion,
+    *,
+    override: str | None,
+    actor: str,
+    now: datetime,
+    check: Callable[[ModelVersion], object] | None = None,
+) -> bool:
     """Let a version through its gates, or through an override, which is recorded on it; return whether it took one.
+
+    `check` is a further gate, which refuses as its own gates do.
 
     Raises:
         GateRefusedError: A gate refuses and there is no override.
     """
     try:
         check_gates(version)
+        if check is not None:
+            check(version)
     except GateRefusedError:
         if override is None or not override.strip():
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -34,6 +35,10 @@ class RegistrySettings(BaseSettings):
     trusted: str = ""
     """Tracking URIs, comma-separated, whose models may run code of their own (pickles, `code_paths`, packages from
     their requirements). The embedded store always may."""
+
+    promotion_requires: Literal["", "replay"] = ""
+    """What a version needs beside its gates to become champion: `replay`, a replay of it beside the champion on 30
+    days of logged traffic, not older than a week, that found no harm. Unset: nothing."""
 
     @property
     def address(self) -> str | None:

@@ -26,7 +26,7 @@ def attach(connection: Connection, result: ReplayResult, now: datetime) -> None:
         "since": result.since.isoformat(),
         "until": result.until.isoformat(),
         "rows": result.rows.compared,
-        "flips": sum(one.rows for one in result.flips if not one.attribute),
+        "changed_decisions": sum(one.rows for one in result.changed_decisions if not one.attribute),
     }
     version = result.challenger.version
     tag = {"version": version, "key": TAG, "value": json.dumps(summed)}

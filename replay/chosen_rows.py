@@ -39,12 +39,13 @@ class Tally:
 class Chosen:
     """Which archived rows are compared, in the order in which `files` are read.
 
-    `has_bulk` says whether any row is of a bulk request.
+    `has_callers` and `has_bulk` say whether any row has its caller's id, or is of a bulk request.
     """
 
     files: Sequence[File]
     counts: NDArray[np.bool_]
     tally: Tally
+    has_callers: bool
     has_bulk: bool
 
 
@@ -54,6 +55,7 @@ class _Logged(NamedTuple):
     unit: str | None
     is_repeat: bool
     cohort: str | None
+    caller_id: str | None = None
     is_bulk: bool = False
 
 
@@ -64,7 +66,7 @@ def choose(window: Window, *, by_unit: bool = True) -> Chosen:
         OSError: The feature store cannot be reached.
     """
     files, tally = window.files(), Tally()
-    has_bulk = False
+    has_callers = has_bulk = False
     units, times, usable = [digests([])], [np.empty(0, np.int64)], [np.empty(0, np.bool_)]
     for _, table in window.tables(files, _WHO):
         ids = table.column(ID).to_pylist()
@@ -75,17 +77,18 @@ def choose(window: Window, *, by_unit: bool = True) -> Chosen:
         units.append(digests([row and row.unit for row in rows]))
         times.append(table.column(SERVED_AT).cast(pa.int64()).to_numpy())
         usable.append(_usable(rows, table.column(VARIANT).is_valid().to_pylist(), tally))
+        has_callers |= any(row.caller_id is not None for row in known.values())
         has_bulk |= any(row.is_bulk for row in known.values())
     every, served_at, are_usable = np.concatenate(units), np.concatenate(times), np.concatenate(usable)
     counts = first_of_each(every, served_at, are_usable) if by_unit else are_usable
     tally.later = int(are_usable.sum() - counts.sum())
     tally.without_unit = int((counts & ~every.any(axis=1)).sum())
-    return Chosen(files, counts, tally, has_bulk)
+    return Chosen(files, counts, tally, has_callers, has_bulk)
 
 
 def _logged(connection: Connection, ids: Sequence[str]) -> dict[str, _Logged]:
     columns = PREDICTION.c
-    wanted = select(columns.prediction_id, columns.unit_hash, columns.is_repeat, columns.cohort)
+    wanted = select(columns.prediction_id, columns.unit_hash, columns.is_repeat, columns.cohort, columns.caller_id)
     known = {id_: _Logged(*row) for id_, *row in in_chunks(connection, wanted, columns.prediction_id, ids)}
     for block in blocks_of(connection, [id_ for id_ in ids if id_ not in known]):
         nobody = [None] * len(block.positions)

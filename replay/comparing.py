@@ -11,7 +11,7 @@ import numpy as np
 from inference.signature import Task
 from registry.versions import ModelVersion
 from replay.calibration import Calibration
-from replay.flips import LargestChanges
+from replay.changed_decisions import LargestChanges
 from replay.logged import Batch
 from replay.pairs import Pairs
 from replay.rescoring import NO_LABEL, Answers, Scorer, logged_answers, missing_columns, rescore

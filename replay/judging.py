@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fairness.groups import UNKNOWN
-from replay.evidence import arm_of, evidence
+from replay.evidence import LOSSES, arm_of, evidence
 from replay.pairs import Alike, Pairs
 from rollout.evaluating import judged
 from rollout.guardrail import Guardrail, Metric, Verdict
@@ -49,18 +49,18 @@ class Verdicts:
     is_selective: bool
 
 
-def default_guardrails(pairs: Pairs, positive: Any, *, is_binary: bool) -> tuple[Guardrail, ...]:
+def default_guardrails(pairs: Pairs, positive: Any, *, scored: Any = None) -> tuple[Guardrail, ...]:
     """Return what a replay without a plan is judged by.
 
+    `scored` is the label of which scores are the probability; without one losses are not judged.
     Of each attribute the groups with 100 rows and 1 % of all are compared, each with the one that the other version
     favours most; and with a second one that it favours about as much, by which harm to the first one shows too.
     Of fewer than two groups there is nothing to compare.
     """
-    scores = {Metric.BRIER, Metric.LOG_LOSS}
     found = [
-        Guardrail(metric=metric, margin=margin, positive=positive)
+        Guardrail(metric=metric, margin=margin, positive=scored if metric in LOSSES else positive)
         for metric, margin in _MARGINS.items()
-        if is_binary or metric not in scores
+        if scored is not None or metric not in LOSSES
     ]
     for attribute in pairs.attributes:
         found += _of_groups(pairs, attribute, positive)
@@ -131,7 +131,7 @@ def left_out(guardrail: Guardrail) -> str | None:
         return "pairs are differences, and tell no ratio: a rollout's cohorts do"
     if guardrail.compare == "control" and guardrail.metric is Metric.MEAN_OUTCOME:
         return "a logged row has one outcome, whatever either version decides: a rollout's cohorts have two"
-    if guardrail.compare == "absolute" and guardrail.metric in {Metric.BRIER, Metric.LOG_LOSS}:
+    if guardrail.compare == "absolute" and guardrail.metric in LOSSES:
         return "losses are compared with the other version's, and not with a limit"
     return None
 
@@ -141,7 +141,8 @@ def judge_pairs(plan: Plan, pairs: Pairs) -> Verdicts:
     without = {one.name: reason for one in plan.guardrails if (reason := left_out(one)) is not None}
     found = evidence(plan, pairs)
     budget = alphas(plan)
-    is_selective = any(selective_labels(pairs, one.positive) for one in plan.guardrails if one.metric.needs_outcome)
+    decided_by = [one for one in plan.guardrails if one.metric.needs_outcome and one.metric not in LOSSES]
+    is_selective = any(selective_labels(pairs, one.positive) for one in decided_by)
     judgements = []
     for one in plan.guardrails:
         if one.name in without:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 from database.engine import reading
 from monitoring.feature_table import ID, SERVED_AT
 from monitoring.logged_rows import Attributes, CountedRow, attributes_of, in_chunks, outcomes_of
-from monitoring.tables import PREDICTION
+from monitoring.tables import PREDICTION, UNIT_ATTRIBUTE
 from replay.chosen_rows import Chosen
 from replay.window import Window, blocks_of
 
@@ -84,7 +84,9 @@ def batches(window: Window, chosen: Chosen, *, maturity: timedelta, now: datetim
 
 def _rows(connection: Connection, model: str, ids: Sequence[str], chosen: Chosen) -> dict[str, CountedRow]:
     """Return rows as the log's questions want them, of which they look at names and own attributes alone."""
-    own, names = _own(connection, ids) if chosen.has_bulk else {}, _names(connection, ids)
+    own = _own(connection, ids) if chosen.has_bulk else {}
+    are_named = chosen.has_callers or connection.execute(select(UNIT_ATTRIBUTE).limit(1)).first() is not None
+    names = _names(connection, ids) if are_named else {}
     return {
         id_: CountedRow(id_, 0.0, model, "", "", *names.get(id_, _NAMELESS), None, False, own.get(id_, _NOTHING))
         for id_ in ids

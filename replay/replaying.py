@@ -10,17 +10,19 @@ from typing import Any, Final
 
 from inference.signature import Signature, Task
 from monitoring.export import Export
+from replay.changed_decisions import changed_decisions
 from replay.chosen_rows import Chosen, choose
 from replay.comparing import Comparison, Contender
 from replay.errors import ColumnsMissingError, NotComparableError, NothingLoggedError
 from replay.evidence import LOSSES
-from replay.flips import flips
 from replay.judging import SELECTIVE, Verdicts, default_guardrails, judge_pairs, plan_of
 from replay.logged import batches
+from replay.pairs import ALL
 from replay.rates import group_rates
 from replay.rescoring import NO_LABEL, missing_columns
-from replay.result import Calibrated, Changed, Compared, Flipped, Outcomes, ReplayResult, Rows, Tenth
+from replay.result import Calibrated, ChangedDecision, Compared, Outcomes, ReplayResult, Rows, ScoreChange, Tenth
 from replay.window import Window
+from rollout.guardrail import Guardrail
 from rollout.plan import Plan
 
 FAVOURABLE_TAG: Final = "fairmind.favourable"
@@ -69,19 +71,16 @@ def run(
         raise NothingLoggedError(window.model, logged)
     _check_columns(window, chosen, challenger, against)
     maturity = maturity if maturity is not None else (DEFAULT_MATURITY if plan is None else plan.label_maturity)
-    positive = positive_label(challenger)
-    seen = Comparison(challenger, against, _loss_labels(plan, positive, challenger.scorer.signature))
+    seen = Comparison(challenger, against, _scored_labels(plan, challenger.scorer.signature))
     done, total = 0, int(chosen.counts.sum())
     for batch in batches(window, chosen, maturity=maturity, now=now):
         seen.add(batch)
         done += len(batch.ids)
         told(done, total)
-    is_binary = challenger.scorer.signature.task is Task.BINARY
-    guardrails = default_guardrails(seen.pairs, positive, is_binary=is_binary) if plan is None else None
+    guardrails = None if plan is not None else _defaults(challenger, seen)
     judged_by = plan_of(plan, model=window.model, guardrails=guardrails, label_maturity=maturity)
     verdicts = judge_pairs(judged_by, seen.pairs)
-    due = [(alike, rows) for alike, rows in seen.pairs.counts["", ""].items() if alike.is_due]
-    rates = group_rates(seen.pairs, positive)
+    positive = positive_label(challenger)
     return ReplayResult(
         id=replay_id,
         model=window.model,
@@ -92,21 +91,16 @@ def run(
         created_at=now,
         verdict=verdicts.overall,
         rows=_rows(chosen, seen, logged),
-        outcomes=Outcomes(
-            maturity_seconds=maturity.total_seconds(),
-            due=sum(rows for _, rows in due),
-            known=sum(rows for alike, rows in due if alike.outcome != NO_LABEL),
-            selective=verdicts.is_selective,
-        ),
+        outcomes=_outcomes(seen, maturity, verdicts),
         positive=positive,
         planned=plan is not None,
         guardrails=judged_by.guardrails,
         judgements=tuple(one.to_dict() for one in verdicts.judgements),
         left_out=verdicts.left_out,
-        rates=tuple(rates),
-        flips=tuple(Flipped(**asdict(one)) for one in flips(seen.pairs)),
-        changes=tuple(Changed(**asdict(one)) for one in seen.changes.found),
-        calibration=_calibration(seen) if is_binary else None,
+        rates=tuple(group_rates(seen.pairs, positive)),
+        changed_decisions=tuple(ChangedDecision(**asdict(one)) for one in changed_decisions(seen.pairs)),
+        changes=tuple(ScoreChange(**asdict(one)) for one in seen.changes.found),
+        calibration=_calibration(seen),
         notes=tuple(_notes(plan, chosen, seen, verdicts)),
     )
 
@@ -151,11 +145,30 @@ def _check_columns(window: Window, chosen: Chosen, *contenders: Contender) -> No
             raise ColumnsMissingError(str(one.version), missing)
 
 
-def _loss_labels(plan: Plan | None, positive: Any, signature: Signature) -> list[Any]:
-    """Return for which labels scores are taken for a probability."""
+def _scored_labels(plan: Plan | None, signature: Signature) -> list[Any]:
+    """Return of which labels scores are taken for probabilities, for the losses that are judged."""
     if signature.task is not Task.BINARY:
         return []
-    return [positive] if plan is None else [one.positive for one in plan.guardrails if one.metric in LOSSES]
+    return (
+        [signature.classes[1]]
+        if plan is None
+        else [one.positive for one in plan.guardrails if one.metric in LOSSES]
+    )
+
+
+def _defaults(challenger: Contender, seen: Comparison) -> tuple[Guardrail, ...]:
+    scored = next(iter(_scored_labels(None, challenger.scorer.signature)), None)
+    return default_guardrails(seen.pairs, positive_label(challenger), scored=scored)
+
+
+def _outcomes(seen: Comparison, maturity: timedelta, verdicts: Verdicts) -> Outcomes:
+    due = [(alike, rows) for alike, rows in seen.pairs.counts[ALL].items() if alike.is_due]
+    return Outcomes(
+        maturity_seconds=maturity.total_seconds(),
+        due=sum(rows for _, rows in due),
+        known=sum(rows for alike, rows in due if alike.outcome != NO_LABEL),
+        selective=verdicts.is_selective,
+    )
 
 
 def _compared(one: Contender) -> Compared:
@@ -176,7 +189,9 @@ def _rows(chosen: Chosen, seen: Comparison, logged: int) -> Rows:
     )
 
 
-def _calibration(seen: Comparison) -> tuple[Calibrated, Calibrated]:
+def _calibration(seen: Comparison) -> tuple[Calibrated, Calibrated] | None:
+    if seen.challenger.scorer.signature.task is not Task.BINARY:
+        return None
     theirs, ours = (
         Calibrated(
             error=one.error(),

@@ -24,8 +24,8 @@ TOLD: Final = {
 }
 DISCLAIMER: Final = (
     "A replay says what would have been decided about those who came, not who comes next, nor what follows from "
-    "other decisions. A guardrail that passed is no worse than its margin, with the error allowed; that makes no "
-    "model fair."
+    "other decisions. A guardrail that passed is no worse than its margin, with the error allowed: no proof that a "
+    "model is fair."
 )
 
 
@@ -39,7 +39,7 @@ def html(result: ReplayResult) -> str:
         told=TOLD[result.verdict],
         facts=list(facts(result)),
         judged=[_judged(named[one.guardrail], one) for one in result.judged()],
-        flips=[_flip(one.attribute, one.group, one) for one in result.flips],
+        changed=[_changed(one.attribute, one.group, one) for one in result.changed_decisions],
         rates=[_rates(one) for one in result.rates],
         calibration=", ".join(_error(one) for one in result.calibration or ()),
         tenths=list(_tenths(result.calibration)),
@@ -95,7 +95,7 @@ def _judged(guardrail: Guardrail, one: Judgement) -> dict[str, str]:
     }
 
 
-def _flip(attribute: str, group: str, one: Any) -> dict[str, Any]:
+def _changed(attribute: str, group: str, one: Any) -> dict[str, Any]:
     small = one.of < SMALLEST_CELL
     return {
         "group": _name(attribute, group),

@@ -75,7 +75,7 @@ class GroupRates(_Frozen):
     false_positive_rate: tuple[float | None, float | None]
 
 
-class Flipped(_Frozen):
+class ChangedDecision(_Frozen):
     """`rows` of the `of` rows of a group whose decision changes from `before` to `after`."""
 
     attribute: str
@@ -86,7 +86,7 @@ class Flipped(_Frozen):
     of: int
 
 
-class Changed(_Frozen):
+class ScoreChange(_Frozen):
     """A row whose score changes much."""
 
     prediction_id: str
@@ -131,8 +131,8 @@ class ReplayResult(_Frozen):
     judgements: tuple[dict[str, Any], ...]
     left_out: dict[str, str]
     rates: tuple[GroupRates, ...]
-    flips: tuple[Flipped, ...]
-    changes: tuple[Changed, ...]
+    changed_decisions: tuple[ChangedDecision, ...]
+    changes: tuple[ScoreChange, ...]
     calibration: tuple[Calibrated, Calibrated] | None
     notes: tuple[str, ...]
 

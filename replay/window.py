@@ -17,7 +17,7 @@ from monitoring.feature_store import FeatureStore
 from monitoring.feature_table import SERVED_AT, unified_schema
 from monitoring.tables import FEATURE_FILE
 
-BATCH_ROWS: Final = 25_000
+BATCH_ROWS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ SCENARIOS: Final = (
     "prediction_log",
     "windows",
     "rollout_evaluation",
+    "replay",
     "drift",
 )
 QUICK: Final = Effort(repeats=2, seconds=1.0, long_seconds=3.0)

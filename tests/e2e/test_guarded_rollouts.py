@@ -41,6 +41,7 @@ MODEL = "people"
 GOOD, UNFAIR, NARROW, SLOW = "2", "3", "4", "5"
 ROWS = 15_000
 PER_REQUEST = 50
+REPLAYED = 4_000
 CLIENTS = 3
 REST_SECONDS = 0.03
 """Between two requests of a client: who decides gives way to who answers, and has its turns in these."""
@@ -193,7 +194,9 @@ def people(tmp_path_factory: pytest.TempPathFactory, new_deployment: Callable[[P
     store = embedded_tracking_uri(deployment.home / "mlflow.db")
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # its process does not know this file
     log(slow_twin(reference), MODEL, store)
-    with deployment.serving(FAIRMIND_REGISTRY_POLL_SECONDS="1", FAIRMIND_REGISTRY_TRUSTED=store) as served:
+    settings = {"FAIRMIND_REGISTRY_POLL_SECONDS": "1", "FAIRMIND_REGISTRY_TRUSTED": store}
+    settings["FAIRMIND_MONITORING_SEGMENT_SECONDS"] = "2"  # what is to be replayed is archived soon
+    with deployment.serving(**settings) as served:
         served.wait_for_workers(lambda detail: detail["ready"])
         yield served
 
@@ -242,6 +245,32 @@ def start(people: Any, content: dict[str, Any]) -> Watched:
     return Watched(people, answer.json()["id"])
 
 
+def replayed(people: Any, clients: People, challenger: str) -> dict[str, Any]:
+    """Return the replay of a challenger on what the champion was asked just now."""
+    with clients.asking(f"replay-{challenger}"):
+        asked = clients.asked
+        until(lambda: clients.asked >= asked + REPLAYED, seconds=120)
+    body = {"model": MODEL, "version": challenger, "window": "1h", "plan": plan(challenger, steps=CANARY)}
+
+    def found() -> dict[str, Any] | None:
+        replay = people.post("/api/v1/replays", body).json()
+        shown = until(lambda: _ended(people, replay["id"]), seconds=60)
+        return shown if shown["state"] == "failed" or (shown["rows"] or 0) >= REPLAYED else None
+
+    return until(found, seconds=120)
+
+
+def _ended(people: Any, replay_id: str) -> dict[str, Any] | None:
+    shown: dict[str, Any] = people.get(f"/api/v1/replays/{replay_id}").json()
+    return shown if shown["state"] in {"done", "failed"} else None
+
+
+def replay_verdicts(shown: dict[str, Any]) -> dict[str, str]:
+    assert shown["state"] == "done", shown["reason"]
+    assert shown["result"]["rows"]["differing"] == 0
+    return {one["guardrail"]: one["verdict"] for one in shown["result"]["judgements"]}
+
+
 @pytest.fixture(autouse=True)
 def no_rollout_is_left(people: Any) -> Iterator[None]:
     yield
@@ -249,6 +278,22 @@ def no_rollout_is_left(people: Any) -> Iterator[None]:
         if one["finished_at"] is None:
             people.post(f"/api/v1/rollouts/{one['id']}/abort", {"reason": "the test is over"})
             Watched(people, one["id"]).until("rolled_back")
+
+
+@pytest.mark.parametrize(
+    ("challenger", "violated"), [(GOOD, set()), (UNFAIR, {"dp_diff:SEX"}), (NARROW, {"error_rate"})]
+)
+def test_a_replay_finds_beforehand_what_the_rollouts_below_find(
+    people: Any, clients: People, challenger: str, violated: set[str]
+) -> None:
+    found = replay_verdicts(replayed(people, clients, challenger))
+    assert {name for name, verdict in found.items() if verdict == "violated"} == violated
+    assert found.keys() == {"error_rate", "dp_diff:SEX", "accuracy"}  # none of latency
+
+
+def test_a_version_that_is_not_compiled_is_not_replayed(people: Any, clients: People) -> None:
+    shown = replayed(people, clients, SLOW)
+    assert (shown["state"], "is not compiled" in shown["reason"]) == ("failed", True)
 
 
 @pytest.mark.parametrize(

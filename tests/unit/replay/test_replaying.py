@@ -47,7 +47,7 @@ def test_a_version_that_decides_alike_harms_nothing(home: ReplayHome) -> None:
     traffic(home)
     found = home.replay(contender("2"))
     assert set(verdicts(found).values()) == {Verdict.PASSED}
-    assert (found.verdict, found.flips, found.changes) == (Verdict.PASSED, (), ())
+    assert (found.verdict, found.changed_decisions, found.changes) == (Verdict.PASSED, (), ())
     assert (found.rows.logged, found.rows.compared, found.rows.checked, found.rows.differing) == (
         1500,
         1500,
@@ -66,7 +66,7 @@ def test_harm_to_a_group_is_found_with_the_decisions_that_flip(home: ReplayHome)
     found = home.replay(contender("2", Threshold(harmed="nurse")))
     assert found.verdict is Verdict.VIOLATED
     assert Verdict.VIOLATED in {verdict for name, verdict in verdicts(found).items() if "dp_diff:sex" in name}
-    flips = {(one.group, one.before, one.after): one.rows for one in found.flips}
+    flips = {(one.group, one.before, one.after): one.rows for one in found.changed_decisions}
     (women,) = (one for one in found.rates if one.group == "f")
     (men,) = (one for one in found.rates if one.group == "m")
     assert flips == {("", 1, 0): flips["f", 1, 0], ("f", 1, 0): flips["f", 1, 0]}
@@ -87,7 +87,9 @@ def test_the_first_row_of_each_unit_counts_and_rows_without_one_count_each(home:
     )
     found = home.replay(contender("2", Threshold(0.15)), maturity=timedelta(0))
     assert (found.rows.archived, found.rows.later, found.rows.compared, found.rows.without_unit) == (6, 2, 4, 2)
-    assert [(one.before, one.after, one.rows) for one in found.flips] == [(0, 1, 1)]  # two, and not one's 0.1
+    assert [(one.before, one.after, one.rows) for one in found.changed_decisions] == [
+        (0, 1, 1)
+    ]  # two, and not one's 0.1
     requests = Plan.parse(
         {
             "model": "credit",
@@ -122,7 +124,7 @@ def test_rows_of_a_third_version_are_scored_by_both(home: ReplayHome) -> None:
     )
     found = home.replay(contender("2", STRICT))
     assert (found.rows.rescored, found.rows.checked, found.rows.differing) == (2, 2, 0)
-    assert [(one.before, one.after, one.rows) for one in found.flips] == [(1, 0, 3)]
+    assert [(one.before, one.after, one.rows) for one in found.changed_decisions] == [(1, 0, 3)]
 
 
 def test_an_answer_that_does_not_come_out_again_is_told(home: ReplayHome) -> None:
@@ -141,7 +143,7 @@ def test_rows_that_a_signature_refuses_are_errors_of_the_challenger(home: Replay
     found = home.replay(contender("2", narrow))
     (errors,) = (one for one in found.judged() if one.guardrail == "error_rate")
     assert (found.rows.refused, errors.n, errors.estimate) == (2, 3, pytest.approx(2 / 3))
-    assert found.flips == ()
+    assert found.changed_decisions == ()
 
 
 def test_bulk_requests_are_replayed_with_their_units_and_groups(home: ReplayHome) -> None:
@@ -156,7 +158,7 @@ def test_bulk_requests_are_replayed_with_their_units_and_groups(home: ReplayHome
     home.serve(dataclasses.replace(record, features=columns))
     found = home.replay(contender("2", STRICT))
     assert found.rows.compared == rows / 2
-    assert {(one.group, one.rows) for one in found.flips} == {("", rows / 2), ("f", rows / 2)}
+    assert {(one.group, one.rows) for one in found.changed_decisions} == {("", rows / 2), ("f", rows / 2)}
 
 
 def test_outcomes_count_that_were_received_in_time_and_are_due(home: ReplayHome) -> None:

@@ -18,7 +18,7 @@ SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Flip:
+class Changed:
     """`rows` of the `of` rows of a group (all, without names) that change from one label to another."""
 
     attribute: str
@@ -60,7 +60,7 @@ class LargestChanges:
         del self.found[self.shown :]
 
 
-def flips(pairs: Pairs) -> list[Flip]:
+def changed_decisions(pairs: Pairs) -> list[Changed]:
     """Return how often decisions change, over all and by group of each attribute, the most frequent change first.
 
     Rows that the challenger refuses have no decision of its own and are in none.
@@ -72,14 +72,14 @@ def flips(pairs: Pairs) -> list[Flip]:
     return found
 
 
-def _of(pairs: Pairs, attribute: str, group: str, counts: Counter[Alike]) -> Iterator[Flip]:
+def _of(pairs: Pairs, attribute: str, group: str, counts: Counter[Alike]) -> Iterator[Changed]:
     changed: Counter[tuple[int, int]] = Counter()
     for alike, rows in counts.items():
         if NO_LABEL not in (alike.against, alike.challenger) and alike.against != alike.challenger:
             changed[alike.against, alike.challenger] += rows
     of = counts.total()
     for (before, after), rows in sorted(changed.items(), key=lambda item: (-item[1], item[0])):
-        yield Flip(attribute, group, pairs.label(before), pairs.label(after), rows, of)
+        yield Changed(attribute, group, pairs.label(before), pairs.label(after), rows, of)
 
 
 def _largest(values: NDArray[np.float64], shown: int) -> NDArray[np.intp]:
