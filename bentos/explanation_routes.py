@@ -33,14 +33,7 @@ class ExplanationRequest(BaseModel):
 def explanation_routes(companion: Companion) -> APIRouter:
     """Return the route that explains with what the companion holds."""
     router = APIRouter(prefix="/api/v1/explanations", tags=["predictions"])
-    reproducer = open_reproducer(
-        companion.settings,
-        companion.home,
-        control=companion.control,
-        log=companion.log,
-        registry=companion.registry,
-        prepares=False,
-    )
+    reproducer = open_reproducer(companion, prepares=False)
     explaining = Explaining(reproducer, companion.settings.explanation)
 
     @router.post("")

@@ -16,14 +16,7 @@ PredictionId = Annotated[str, Path(max_length=100)]
 def reproduction_routes(companion: Companion) -> APIRouter:
     """Return the routes over the companion's log and versions."""
     router = APIRouter(prefix="/api/v1/predictions", tags=["predictions"])
-    reproducer = open_reproducer(
-        companion.settings,
-        companion.home,
-        control=companion.control,
-        log=companion.log,
-        registry=companion.registry,
-        prepares=False,
-    )
+    reproducer = open_reproducer(companion, prepares=False)
 
     @router.get("/{prediction_id}/reproduction")
     def reproduction(prediction_id: PredictionId) -> Reproduction:

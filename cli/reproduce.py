@@ -49,14 +49,7 @@ def reproduce(
     from explanation.errors import ExplanationError
 
     context = open_context()
-    reproducer = open_reproducer(
-        context.settings,
-        context.home,
-        control=context.control,
-        log=context.log,
-        registry=context.registry,
-        prepares=True,
-    )
+    reproducer = open_reproducer(context, prepares=True)
     found = reproducer.find(prediction_id)
     made = reproducer.reproduce(found)
     explanation, unexplained = None, ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from monitoring.logged_prediction import LoggedPrediction
+from registry.digest import digest_folder
 from registry.errors import (
     DigestMismatchError,
     FilesChangedError,
@@ -75,12 +76,15 @@ def find_version(
     digest = found.digest if found is not None and found.digest is not None else served_digest
     folder: Path | None
     problem = ""
-    if found is not None and (digest is None or digest not in copies):
-        folder, problem = _fetched(cache, registry, found)
+    if found is not None:
+        folder = copies.get(digest or "")
+        if folder is None:
+            folder, problem = _fetched(cache, registry, found)
+        digest = digest or (None if folder is None else digest_folder(folder))  # it was registered without one
+    elif len(copies) > 1:  # what serves now need not be what served then
+        folder, problem = None, _several(logged, copies)
     elif digest is not None:
         folder = copies.get(digest)
-    elif len(copies) > 1:
-        folder, problem = None, _several(logged, copies)
     else:
         digest, folder = next(iter(copies.items()), (None, None))
     if folder is None and not problem:

@@ -28,14 +28,26 @@ class FakeRegistry:
         self._aliases: dict[str, dict[str, str]] = {}
         self._clock = datetime(2026, 1, 1, tzinfo=UTC)
 
-    def register(self, name: str, folder: Path, tags: Mapping[str, str] | None = None) -> ModelVersion:
-        """Register the files in `folder` as the next version of `name`."""
+    def register(
+        self, name: str, folder: Path, tags: Mapping[str, str] | None = None, run_id: str | None = None
+    ) -> ModelVersion:
+        """Register the files in `folder` as the next version of `name`; deleted numbers are given again."""
         versions = self._versions.setdefault(name, {})
         self._aliases.setdefault(name, {})
         self._clock += timedelta(seconds=1)
         number = str(len(versions) + 1)
-        versions[number] = ModelVersion(name, number, None, str(folder), frozenset(), dict(tags or {}), self._clock)
+        versions[number] = ModelVersion(
+            name, number, run_id, str(folder), frozenset(), dict(tags or {}), self._clock
+        )
         return versions[number]
+
+    def delete(self, name: str, version: str) -> None:
+        """Delete one version."""
+        del self._versions[name][version]
+
+    def wait_until(self, now: datetime) -> None:
+        """Let the clock stand at `now` for what is registered next."""
+        self._clock = now
 
     def find(self, reference: Reference) -> ModelVersion:
         self._reach()

@@ -11,6 +11,7 @@ from registry.digest import digest_folder
 from registry.errors import InvalidReferenceError, ModelNotFoundError, ReadOnlyRegistryError
 from registry.reference import Reference
 from registry.registry import Registry
+from registry.training_run import TrainingRun
 from tests.fakes.registry import FakeRegistry
 
 
@@ -154,3 +155,22 @@ def test_files_are_registered_as_the_newest_version_of_a_model_that_need_not_be_
     assert first.tags["fairmind.remote"] == "http://there"
     registry.download(second, tmp_path / "there")
     assert digest_folder(tmp_path / "there") == digest_folder(files)
+
+
+def test_the_run_of_a_version_tells_parameters_commits_and_data(registry: Registry) -> None:
+    params, tags, data = {"C": "1.0"}, {"fairmind.code": "abc"}, {"census": "1293e6"}
+    if isinstance(registry, FakeRegistry):
+        run_id = "run-1"
+        registry.runs[run_id] = TrainingRun(run_id, params, tags, data)
+    else:
+        from mlflow.entities import Dataset, DatasetInput
+
+        client = registry._client
+        run_id = client.create_run("0", tags=tags).info.run_id
+        client.log_param(run_id, "C", 1.0)
+        client.log_inputs(run_id, [DatasetInput(Dataset("census", "1293e6", "local", "{}"))])
+    found = registry.run(run_id)
+    assert found is not None
+    assert (found.run_id, found.params, found.data) == (run_id, params, data)
+    assert found.tags["fairmind.code"] == "abc"
+    assert registry.run("0" * 32) is None

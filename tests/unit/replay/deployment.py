@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from registry.model_cache import ModelCache
 from registry.training_run import TrainingRun
 from registry.versions import DIGEST_TAG, ModelVersion
 from replay.reproduction import Reproducer, Reproduction
+from rollout.serving_store import write_state
 from tests.fakes.databases import migrated_engine
 from tests.fakes.records import prediction_record
 from tests.fakes.registry import FakeRegistry
@@ -121,17 +123,27 @@ class Deployment:
     def register(self, folder: Path, run_id: str) -> ModelVersion:
         digest = digest_folder(folder)
         tags = {DIGEST_TAG: digest, GATES_TAG: GateRecord(digest=digest).to_json(), "fairmind.data": "sha256:rows"}
-        made = self.registry.register("credit", folder, tags)
-        named = ModelVersion(made.name, made.version, run_id, made.source, made.aliases, made.tags, made.created_at)
-        self.registry._versions["credit"][made.version] = named
         commits = {"mlflow.source.git.commit": "abc", "fairmind.code": "def"}
         self.registry.runs[run_id] = TrainingRun(run_id, {"C": "1.0"}, commits, {"credit": "rows"})
-        return named
+        return self.registry.register("credit", folder, tags, run_id)
+
+    def forget_versions(self) -> None:
+        """Delete every version from the registry; the next one is 1 again."""
+        for version in self.registry.versions("credit"):
+            self.registry.delete("credit", version.version)
 
     def keep_copies(self) -> None:
         """Fetch every version, as the Companion does of those that are to serve."""
         for version in self.registry.versions("credit"):
             self.cache.fetch(self.registry, version)
+
+    def serve(self, number: str, digest: str) -> None:
+        """Let a version be the champion that serves now."""
+        with self.control.begin() as connection:
+            now = datetime.now(UTC)
+            write_state(
+                connection, "credit", now, champion_version=number, champion_digest=digest, salt="s", weight_bp=0
+            )
 
     def answer(self, number: str, request_id: str, rows: Sequence[dict[str, Any]], **changes: Any) -> list[str]:
         """Answer rows in one batch and append them to the spool, as a worker does; return their ids."""

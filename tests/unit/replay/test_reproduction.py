@@ -12,6 +12,7 @@ from monitoring.errors import PredictionNotFoundError
 from monitoring.outcomes import Outcome, keep
 from monitoring.predictions import BULK_ROWS
 from monitoring.tables import PREDICTION
+from registry.digest import digest_folder
 from replay.exact_version import Registered
 from rollout.tables import ROLLOUT, ROLLOUT_EPOCH
 from tests.unit.replay.deployment import LINEAR, THRESHOLD, TREES, Deployment, people
@@ -129,7 +130,7 @@ def test_features_that_are_not_kept_are_said_to_be(deployment: Deployment) -> No
 def test_a_deleted_version_is_named_with_all_that_is_known(deployment: Deployment) -> None:
     (name,) = deployment.answer(LINEAR, "r", [ROW])
     deployment.settle()
-    del deployment.registry._versions["credit"][LINEAR]
+    deployment.registry.delete("credit", LINEAR)
     made = deployment.reproduce(name)
     assert (made.same, made.version.registered) == (None, Registered.DELETED)
     assert "credit/1" in made.reason
@@ -141,7 +142,7 @@ def test_a_deleted_version_whose_copy_is_here_is_made_again(deployment: Deployme
     (name,) = deployment.answer(LINEAR, "r", [ROW])
     deployment.settle()
     deployment.keep_copies()
-    del deployment.registry._versions["credit"][LINEAR]
+    deployment.registry.delete("credit", LINEAR)
     made = deployment.reproduce(name)
     assert (made.same, made.version.registered) == (True, Registered.DELETED)
     assert made.version.digest is not None
@@ -165,8 +166,8 @@ def test_a_copy_that_was_changed_is_refused_by_its_digest_and_fetched_again(depl
 def test_a_number_that_was_given_again_is_not_taken_for_the_version_that_answered(deployment: Deployment) -> None:
     (name,) = deployment.answer(LINEAR, "r", [ROW])
     deployment.settle()
-    deployment.registry._clock = datetime.fromtimestamp(1_790_000_000, UTC) + timedelta(hours=1)
-    deployment.registry._versions["credit"].clear()
+    deployment.registry.wait_until(datetime.fromtimestamp(1_790_000_000, UTC) + timedelta(hours=1))
+    deployment.forget_versions()
     deployment.register(deployment.folders[TREES], "run-9")
     made = deployment.reproduce(name)
     assert (made.same, made.version.registered) == (None, Registered.GIVEN_AGAIN)
@@ -177,10 +178,21 @@ def test_two_copies_under_one_number_are_not_guessed_between(deployment: Deploym
     (name,) = deployment.answer(LINEAR, "r", [ROW])
     deployment.settle()
     deployment.keep_copies()
-    deployment.registry._versions["credit"].clear()
+    deployment.forget_versions()
     deployment.cache.fetch(deployment.registry, deployment.register(deployment.folders[TREES], "run-9"))
     deployment.registry.away = True
     assert "several versions had the number credit/1" in deployment.reproduce(name).reason
+    deployment.serve(LINEAR, digest_folder(deployment.folders[TREES]))  # what serves now need not have served then
+    assert "several versions had the number credit/1" in deployment.reproduce(name).reason
+
+
+def test_what_serves_names_the_digest_of_a_version_that_is_gone(deployment: Deployment) -> None:
+    (name,) = deployment.answer(LINEAR, "r", [ROW])
+    deployment.settle()
+    digest = digest_folder(deployment.folders[LINEAR])
+    deployment.serve(LINEAR, digest)
+    deployment.registry.delete("credit", LINEAR)
+    assert f"credit/1 ({digest[:19]}…), which answered at" in deployment.reproduce(name).reason
 
 
 def test_the_rollout_is_shown_as_it_was_then(deployment: Deployment) -> None:
