@@ -22,6 +22,7 @@ from registry.model_cache import ModelCache
 from registry.reference import Reference
 from registry.registry import Registry
 from registry.versions import DIGEST_TAG, ModelVersion
+from remotes.definition import is_remote
 from runners.adoption import Compiler, load_data
 from runners.boosters import BOOSTERS, compile_booster, verify_booster
 from runners.compiled import CompiledCache
@@ -133,7 +134,12 @@ class Adoptions:
 
     def _fetch(self, reference: Reference) -> tuple[ModelVersion, Path]:
         version = self.registry.find(reference)
-        return version, ModelCache(self.home.models).fetch(self.registry, version)
+        source = ModelCache(self.home.models).fetch(self.registry, version)
+        if is_remote(source):
+            raise AdoptionError(
+                f"{version} is a remote variant: only its server has its model"
+            )
+        return version, source
 
     def _prepare(self, source: Path, tell: Tell) -> Path:
         return self.preparer.prepare(source, self.home.prepared / source.parent.name / source.name, tell)

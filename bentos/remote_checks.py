@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy import Engine
 
@@ -12,13 +12,10 @@ from bentos.version_folders import VersionFolders
 from inference.errors import RuntimeLoadError
 from monitoring.exposition import StateMetrics
 from remotes.checking import Checked, check_remote
-from remotes.definition import is_remote, read_remote
+from remotes.definition import RemoteDefinition, is_remote, read_remote
 from rollout.remote_changes import hold_changed
 from rollout.serving_state import ServedVersion, ServingState
 from rollout.serving_store import serving_states
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECONDS: Final = 2.0
 """Between two looks. What a changed server answers meanwhile is logged under a version of its own."""
@@ -39,8 +36,8 @@ class RemoteChecks:
         states = serving_states(self._control)
         found: dict[Place, Checked] = {}
         for state in states.values():
-            for version, folder in self._remote(state):
-                found[state.model, version.version] = check_remote(read_remote(folder).definition)
+            for version, definition in self._remote(state):
+                found[state.model, version.version] = check_remote(definition)
         self._found = found
         for state in states.values():
             if state.rollout_id is not None:
@@ -60,12 +57,12 @@ class RemoteChecks:
             metrics.remote_up.labels(model, version).set(checked.problem is None or checked.is_changed)
             metrics.remote_changed.labels(model, version).set(checked.is_changed)
 
-    def _remote(self, state: ServingState) -> Iterable[tuple[ServedVersion, Path]]:
+    def _remote(self, state: ServingState) -> Iterable[tuple[ServedVersion, RemoteDefinition]]:
         for version in state.versions():
             folder = self._folders.find(state.model, version)
             try:
                 if folder is not None and is_remote(folder):
-                    yield version, folder
+                    yield version, read_remote(folder).definition
             except RuntimeLoadError:  # damaged: workers tell of it
                 continue
 

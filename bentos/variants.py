@@ -92,10 +92,11 @@ class Variants:
 
         Raises:
             RemoteError: The server does not answer as it has to, or what is known of it is not enough.
+            InvalidReferenceError: The name is none that a model can have.
             ReadOnlyRegistryError: The registry takes no versions from here.
             RolloutConflictError: An alias was asked for, and a rollout decides what the model serves.
         """
-        Reference(name, version="1")
+        Reference.parse(f"{name}/1")  # before anybody is asked: the registry takes no other names
         made = asyncio.run(make_remote(wish, signature))
         definition = made.model.definition
         with tempfile.TemporaryDirectory(prefix="fairmind-remote-") as temporary:

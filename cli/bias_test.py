@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from cli.bias_test_tables import NamedTable
     from cli.context import Context
     from fairness.gate import BiasPolicy
+    from inference.served_model import ServedModel
     from registry.versions import ModelVersion
+    from remotes.blocking import BlockingRemote
 
 
 def register(root: typer.Typer) -> None:
@@ -84,7 +88,8 @@ def bias_test(
     context = open_context()
     version = context.registry.find(Reference.parse(model))
     table = NamedTable(context, data, sql, dataset)
-    result = _measured(context, version, table, label, names, favourable, options)
+    with _opened(context, version) as served:
+        result = _measured(served, version, table, label, names, favourable, options)
     _keep(context, result)
     if record:
         record_gates(context.registry, version, result)
@@ -107,7 +112,7 @@ def bias_test(
 
 
 def _measured(
-    context: Context,
+    served: ServedModel | BlockingRemote,
     version: ModelVersion,
     rows: NamedTable,
     label: str,
@@ -121,11 +126,8 @@ def _measured(
     from assessment.flips import Flipping
     from assessment.result import DataSource
     from assessment.table import score, table_columns, table_proxies
-    from inference.loading import load_model
     from monitoring.identifiers import new_request_id
-    from registry.model_cache import ModelCache
 
-    served = load_model(ModelCache(context.home.models).fetch(context.registry, version) / "fairmind")
     wanted = _favourable(favourable, version, served.signature.classes)
     frame = rows.read([label, *names])
     # The columns are looked at before the rows are scored, which may take a while.
@@ -146,6 +148,22 @@ def _measured(
         known = [name for name in features if name in rows.columns]
         found["proxies"] = table_proxies(frame, names, known, rows.read, options.edges)
     return result.model_copy(update=found)
+
+
+@contextlib.contextmanager
+def _opened(context: Context, version: ModelVersion) -> Iterator[ServedModel | BlockingRemote]:
+    """Yield the version ready to predict: here, or by its server."""
+    from inference.loading import load_model
+    from registry.model_cache import ModelCache
+    from remotes.blocking import BlockingRemote
+    from remotes.definition import is_remote, read_remote
+
+    folder = ModelCache(context.home.models).fetch(context.registry, version)
+    if not is_remote(folder):
+        yield load_model(folder / "fairmind")
+        return
+    with contextlib.closing(BlockingRemote(read_remote(folder))) as remote:
+        yield remote
 
 
 def _keep(context: Context, result: BiasTestResult) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -68,6 +70,7 @@ class HttpConnection:
         self._headers = {"Accept-Encoding": "identity"}
         if authorization is not None:
             self._headers["Authorization"] = authorization
+        self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, path: str, body: bytes, seconds: float) -> bytes:
@@ -76,12 +79,12 @@ class HttpConnection:
         Raises:
             RemoteError: There is no answer with the status 200, or it is too large.
         """
-        try:
+        began = time.monotonic()
+        with contextlib.suppress(*_BROKEN):  # nothing was answered: a connection that was idle for too long ends so
             return await self._once("POST", path, body, seconds)
-        except _BROKEN:  # nothing was answered: a connection that was idle for too long ends so
-            pass
+        left = seconds - (time.monotonic() - began)
         try:
-            return await self._once("POST", path, body, seconds)
+            return await self._once("POST", path, body, max(left, 0.001))
         except _BROKEN as error:
             raise _translated(error, seconds) from error
 
@@ -101,19 +104,26 @@ class HttpConnection:
     async def _once(self, method: str, path: str, body: bytes | None, seconds: float) -> bytes:
         session = self._session or self._open()
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self._definition.connect_seconds)
-        url = URL(self._definition.address + path, encoded=True)
         try:
-            async with session.request(method, url, data=body, timeout=timeout, allow_redirects=False) as response:
+            async with session.request(
+                method, self._url(path), data=body, timeout=timeout, allow_redirects=False
+            ) as response:
                 content = await self._content(response)
                 if response.status != 200:
                     raise _refusal(response.status, content, response.headers)
                 return content
         except _BROKEN as error:
-            if isinstance(error, aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorCertificateError):
+            if isinstance(error, aiohttp.ClientConnectorCertificateError):
                 raise _translated(error, seconds) from error  # once more would end the same way
             raise
         except (TimeoutError, aiohttp.ClientError) as error:
             raise _translated(error, seconds) from error
+
+    def _url(self, path: str) -> URL:
+        found = self._urls.get(path)  # of a handful of paths; taking one apart costs what sending it does
+        if found is None:
+            found = self._urls[path] = URL(self._definition.address + path, encoded=True)
+        return found
 
     def _open(self) -> aiohttp.ClientSession:
         self._session = aiohttp.ClientSession(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -61,13 +62,15 @@ class OipGrpcClient:
         """Return the answer to the rows; see `RemoteClient`."""
         request = encode_request(self._model, columns, rows, params)
         self._open()
+        began = time.monotonic()
         try:
             return decode_answer(await self._infer(request, timeout=seconds, metadata=self._metadata), rows)
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE or error.initial_metadata():
                 raise _translated(error, seconds) from error
+        left = max(0.001, seconds - (time.monotonic() - began))
         try:
-            return decode_answer(await self._infer(request, timeout=seconds, metadata=self._metadata), rows)
+            return decode_answer(await self._infer(request, timeout=left, metadata=self._metadata), rows)
         except grpc.aio.AioRpcError as error:
             raise _translated(error, seconds) from error
 

@@ -119,6 +119,7 @@ class RemoteQueue:
             raise DrainingError
         if self._in_flight < self._definition.max_in_flight:
             self._begin()
+            self._batches.batch_ran(rows, 0.0)
             try:
                 return await self._call(columns, rows, deadline, params)
             finally:
@@ -166,6 +167,8 @@ class RemoteQueue:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watching
+        if self._breaker.circuit is not Circuit.CLOSED:
+            self._calls.breaker_changed(is_open=False)  # nobody leaves it alone any more: nobody calls it
         await self._client.close()
 
     async def _call(
@@ -199,10 +202,7 @@ class RemoteQueue:
 
     def _answered(self, predictions: Predictions, version: str | None, seconds: float) -> None:
         self._calls.called("answered", seconds)
-        if self._breaker.circuit is not Circuit.CLOSED:
-            self._calls.breaker_changed(is_open=False)
-            self._changed()
-        self._breaker.succeeded()
+        self._close_breaker()
         if version is None:
             return
         if version != self._definition.version:
@@ -215,7 +215,7 @@ class RemoteQueue:
         outcome = next((said for kind, said in _OUTCOMES if isinstance(error, kind)), "error")
         self._calls.called(outcome, seconds)
         if isinstance(error, RemoteRefusedError):
-            self._breaker.succeeded()  # it is there, and has looked at the rows
+            self._close_breaker()  # it is there, and has looked at the rows
             return
         if isinstance(error, RemoteTimeoutError) and not counts:
             self._breaker.abandoned()
@@ -225,6 +225,13 @@ class RemoteQueue:
         if self._breaker.circuit is Circuit.OPEN and before is Circuit.CLOSED:
             _log.warning("remote version %s/%s is left alone for a while: %s", self.name, self.version, error)
             self._calls.breaker_changed(is_open=True)
+            self._changed()
+
+    def _close_breaker(self) -> None:
+        was_open = self._breaker.circuit is not Circuit.CLOSED
+        self._breaker.succeeded()
+        if was_open:
+            self._calls.breaker_changed(is_open=False)
             self._changed()
 
     def _report(self, version: str | None) -> None:

@@ -149,3 +149,26 @@ def test_more_than_may_wait_is_refused_and_a_queue_that_drains_takes_nothing() -
             await asyncio.gather(first, draining)
 
     asyncio.run(scenario())
+
+
+def test_what_is_counted_of_open_breakers_goes_back_however_it_ends() -> None:
+    async def scenario() -> None:
+        now = [0.0]
+        for ending in ("refused", "answered", "closed"):
+            breaker = Breaker(failures=1, rest=1.0, clock=lambda: now[0])
+            async with serving("oip", breaker=breaker) as (fake, made, calls):
+                fake.behave = telling(500, {})
+                with pytest.raises(RemoteFailedError):
+                    await made.predict(rows(20), 1)
+                assert calls.open == 1
+                now[0] += 1.1
+                if ending == "refused":
+                    fake.behave = telling(400, {})
+                    with pytest.raises(RemoteRefusedError):
+                        await made.predict(rows(20), 1)
+                if ending == "answered":
+                    fake.behave = None
+                    await made.predict(rows(20), 1)
+            assert calls.open == 0, ending
+
+    asyncio.run(scenario())
