@@ -70,5 +70,5 @@ class RemoteClient(Protocol):
 
 
 def said_version(version: Any) -> str | None:
-    """Return a version as a server reports it, None where that is nothing."""
-    return str(version) if version not in {None, ""} else None
+    """Return a version as a server reports it, None where that is nothing, or nothing that has a name."""
+    return str(version) if type(version) in {str, int, float} and version != "" else None

@@ -80,11 +80,14 @@ class HttpConnection:
             RemoteError: There is no answer with the status 200, or it is too large.
         """
         began = time.monotonic()
-        with contextlib.suppress(*_BROKEN):  # nothing was answered: a connection that was idle for too long ends so
-            return await self._once("POST", path, body, seconds)
-        left = seconds - (time.monotonic() - began)
         try:
-            return await self._once("POST", path, body, max(left, 0.001))
+            return await self._once("POST", path, body, seconds)
+        except _BROKEN as error:  # nothing was answered: a connection that was idle for too long ends so
+            left = seconds - (time.monotonic() - began)
+            if left <= 0:
+                raise _translated(error, seconds) from error
+        try:
+            return await self._once("POST", path, body, left)
         except _BROKEN as error:
             raise _translated(error, seconds) from error
 

@@ -104,6 +104,12 @@ class RemoteDefinition(BaseModel):
         return self.url.rstrip("/")
 
     @property
+    def output_names(self) -> tuple[str, ...]:
+        """The outputs that are read, to be asked for by name: MLServer's scikit-learn runtime gives probabilities
+        only to who asks for them."""
+        return tuple(output.name for output in self.outputs if output.name is not None)
+
+    @property
     def is_secret_safe(self) -> bool:
         """Whether a token may be sent: over TLS, or to this machine."""
         parts = urlsplit(self.url)

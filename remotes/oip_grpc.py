@@ -34,6 +34,7 @@ _Ready: Final = message_type("ModelReadyRequest"), message_type("ModelReadyRespo
 _Metadata: Final = message_type("ModelMetadataRequest"), message_type("ModelMetadataResponse")
 _PORTS: Final = {"grpc": 80, "grpcs": 443}
 _LONGEST_REASON: Final = 300
+_NO_MESSAGE: Final = "it is no message of the protocol"  # for which gRPC gives None, and raises nothing
 _TYPED: Final[Mapping[str, str]] = {
     "BOOL": "bool_contents",
     **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
@@ -66,7 +67,8 @@ class OipGrpcClient:
         try:
             return decode_answer(await self._infer(request, timeout=seconds, metadata=self._metadata), rows)
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.UNAVAILABLE or error.initial_metadata():
+            left = seconds - (time.monotonic() - began)
+            if error.code() is not grpc.StatusCode.UNAVAILABLE or error.initial_metadata() or left <= 0:
                 raise _translated(error, seconds) from error
         left = max(0.001, seconds - (time.monotonic() - began))
         try:
@@ -121,9 +123,12 @@ class OipGrpcClient:
             response_deserializer=response.FromString,
         )
         try:
-            return await call(request(**asked), timeout=seconds, metadata=self._metadata)
+            answer = await call(request(**asked), timeout=seconds, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise _translated(error, seconds) from error
+        if answer is None:
+            raise RemoteMismatchError(_NO_MESSAGE)
+        return answer
 
 
 def encode_request(model: RemoteModel, columns: EncodedColumns, rows: int, params: Params | None = None) -> Any:
@@ -146,6 +151,8 @@ def encode_request(model: RemoteModel, columns: EncodedColumns, rows: int, param
         request.raw_input_contents.append(raw_from_texts(texts))
     if definition.layout == "columns":
         request.parameters["content_type"].string_param = "pd"
+    for name in definition.output_names:
+        request.outputs.add(name=name)
     for name, value in (params or {}).items():
         _set_parameter(request.parameters[name], name, value)
     return request
@@ -165,6 +172,8 @@ def decode_answer(response: Any, rows: int) -> Answer:
     Raises:
         RemoteMismatchError: An output has other rows, or does not fit its own shape and datatype.
     """
+    if response is None:
+        raise RemoteMismatchError(_NO_MESSAGE)
     raws = response.raw_output_contents
     if raws and len(raws) != len(response.outputs):
         raise RemoteMismatchError(f"it has {len(raws)} raw outputs of {len(response.outputs)}")

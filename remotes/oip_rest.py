@@ -70,6 +70,8 @@ def encode_request(model: RemoteModel, columns: EncodedColumns, rows: int, param
     body: dict[str, Any] = {"inputs": inputs}
     if parameters:
         body["parameters"] = parameters
+    if wanted := model.definition.output_names:
+        body["outputs"] = [{"name": name} for name in wanted]
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
