@@ -94,7 +94,7 @@ class Companion:
         self.folders = VersionFolders(
             self.cache, self.registry, self._preparations, trusts_remotes=settings.registry.is_trusted
         )
-        self.remotes = RemoteChecks(self.control, self.folders)
+        self.remotes = RemoteChecks(self.control, self.log, self.folders)
         self.unit_salt = deployment_salt(self.control)
         self.problems: dict[str, str] = {}
         self.drift_counts = DriftCounts(RegisteredProfiles(self.cache))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Engine
 
 from bentos.version_folders import VersionFolders
 from inference.errors import RuntimeLoadError
+from monitoring.answering_versions import last_reported
 from monitoring.exposition import StateMetrics
-from remotes.checking import Checked, check_remote
+from remotes.checking import Checked, changed, check_remote
 from remotes.definition import RemoteDefinition, is_remote, read_remote
 from rollout.remote_changes import hold_changed
 from rollout.serving_state import ServedVersion, ServingState
@@ -19,6 +20,8 @@ from rollout.serving_store import serving_states
 
 SECONDS: Final = 2.0
 """Between two looks. What a changed server answers meanwhile is logged under a version of its own."""
+_RECENT: Final = timedelta(minutes=1)
+"""How old an answer may be that tells of the server that gave it."""
 
 Place = tuple[str, str]
 """A model and a version of it."""
@@ -27,8 +30,8 @@ Place = tuple[str, str]
 class RemoteChecks:
     """Looks at the servers of all remote versions that are to serve."""
 
-    def __init__(self, control: Engine, folders: VersionFolders) -> None:
-        self._control, self._folders = control, folders
+    def __init__(self, control: Engine, log: Engine, folders: VersionFolders) -> None:
+        self._control, self._log, self._folders = control, log, folders
         self._found: dict[Place, Checked] = {}
 
     def look(self) -> None:
@@ -37,7 +40,7 @@ class RemoteChecks:
         found: dict[Place, Checked] = {}
         for state in states.values():
             for version, definition in self._remote(state):
-                found[state.model, version.version] = check_remote(definition)
+                found[state.model, version.version] = self._checked(state.model, version.version, definition)
         self._found = found
         for state in states.values():
             if state.rollout_id is not None:
@@ -56,6 +59,17 @@ class RemoteChecks:
         for (model, version), checked in list(self._found.items()):
             metrics.remote_up.labels(model, version).set(checked.problem is None or checked.is_changed)
             metrics.remote_changed.labels(model, version).set(checked.is_changed)
+
+    def _checked(self, model: str, version: str, definition: RemoteDefinition) -> Checked:
+        """Return what the server says of itself, or what it said in its newest answer.
+
+        Its metadata may name no version, as those of MLServer do, or several.
+        """
+        checked = check_remote(definition)
+        if checked.is_changed:
+            return checked
+        reported = last_reported(self._log, model, version, datetime.now(UTC) - _RECENT)
+        return checked if reported is None else changed(definition, checked.versions, reported)
 
     def _remote(self, state: ServingState) -> Iterable[tuple[ServedVersion, RemoteDefinition]]:
         for version in state.versions():

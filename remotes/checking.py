@@ -32,7 +32,12 @@ def check_remote(definition: RemoteDefinition) -> Checked:
     reported = changed_version(definition, described)
     if reported is None:
         return Checked(described.versions)
-    return Checked(described.versions, changed_words(definition, reported), is_changed=True)
+    return changed(definition, described.versions, reported)
+
+
+def changed(definition: RemoteDefinition, versions: tuple[str, ...], reported: str) -> Checked:
+    """Return that the server, which reports these versions, answers with another than was registered."""
+    return Checked(versions, changed_words(definition, reported), is_changed=True)
 
 
 async def _describe(definition: RemoteDefinition) -> Described:
