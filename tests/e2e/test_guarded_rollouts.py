@@ -8,19 +8,14 @@ roles, which refuses everybody else; and the champion's twin with a step that ta
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
-import httpx
-import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
@@ -31,7 +26,17 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from registry.store import embedded_tracking_uri
 from rollout.assignment import Cohort, cohort, hash_unit
 from rollout.serving_state import parse_file
-from sources.named import CensusPart, census_employment
+from tests.e2e.people import (
+    CANARY,
+    People,
+    Watched,
+    champion,
+    later_people,
+    plan,
+    reference_people,
+    start,
+    unfairly_labelled,
+)
 from tests.fakes.strangers import Stranger, log
 from tests.waiting import until
 
@@ -39,15 +44,9 @@ pytestmark = pytest.mark.long
 
 MODEL = "people"
 GOOD, UNFAIR, NARROW, SLOW = "2", "3", "4", "5"
-ROWS = 15_000
-PER_REQUEST = 50
 REPLAYED = 4_000
-CLIENTS = 3
-REST_SECONDS = 0.03
-"""Between two requests of a client: who decides gives way to who answers, and has its turns in these."""
-SLO_MS = 400.0
 SLOW_SECONDS = 0.6
-"""As far from what a request takes on a busy machine, both, as a proof of minutes allows."""
+"""As far from what a request takes on a busy machine, as the limit it breaks, as a proof of minutes allows."""
 
 CONFIG = """\
 name: people
@@ -67,30 +66,12 @@ CONFIGS = (
     ("narrow", "error", f"  narrow: {LOGISTIC}"),
 )
 
-CANARY: list[dict[str, Any]] = [{"weight": 0.5, "min_units": 500, "max_duration": "1h", "min_duration": "1h"}]
 STEPS: list[dict[str, Any]] = [
     {"mode": "shadow", "sample": 0.5, "min_units": 300},
     {"weight": 0.1, "min_units": 300},
     {"weight": 0.5, "min_units": 500, "advance_when": "all_passed"},
     {"mode": "soak"},
 ]
-GUARDRAILS: list[dict[str, Any]] = [
-    {"metric": "error_rate", "margin": 0.02},
-    {"metric": "latency_slo", "slo_ms": SLO_MS, "margin": 0.05},
-    {"metric": "dp_diff", "attribute": "SEX", "reference": "1", "margin": 0.05},
-    {"metric": "accuracy", "margin": 0.03},
-]
-
-
-def plan(challenger: str, **change: Any) -> dict[str, Any]:
-    return {
-        "model": MODEL,
-        "challenger": challenger,
-        "guardrails": GUARDRAILS,
-        "label_maturity": "2s",
-        "eval_interval": "1s",
-        "rollback_cooldown": "0s",
-    } | change
 
 
 def take_time(rows: Any) -> Any:
@@ -108,80 +89,15 @@ def slow_twin(table: pd.DataFrame) -> Stranger:
     return Stranger(model.fit(frame, table["employed"]), frame)
 
 
-@dataclass
-class People:
-    """Clients that ask about people nobody asked about before, some at a time, and say later who was employed."""
-
-    url: str
-    people: pd.DataFrame
-    columns: list[str]
-    keep: Callable[[str], bool] = lambda _unit: True
-    asked: int = 0
-    failed: dict[int, int] = field(default_factory=dict)
-
-    @contextlib.contextmanager
-    def asking(self, prefix: str) -> Iterator[People]:
-        done = threading.Event()
-        threads = [
-            threading.Thread(target=self._ask, args=(f"{prefix}-{number}", number, done))
-            for number in range(CLIENTS)
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            yield self
-        finally:
-            done.set()
-            for thread in threads:
-                thread.join(60)
-
-    def _ask(self, prefix: str, number: int, done: threading.Event) -> None:
-        random = np.random.default_rng(number)
-        with httpx.Client(base_url=self.url, timeout=60, trust_env=False) as client:
-            for count in itertools.count():
-                if done.is_set():
-                    return
-                drawn = self.people.iloc[random.integers(0, len(self.people), PER_REQUEST)].to_dict("records")
-                units = [f"{prefix}-{count}-{index}" for index in range(PER_REQUEST)]
-                chosen = [(unit, row) for unit, row in zip(units, drawn, strict=True) if self.keep(unit)]
-                instances = [
-                    {
-                        "features": {column: row[column] for column in self.columns},
-                        "unit": unit,
-                        "protected": {"SEX": row["SEX"]},
-                    }
-                    for unit, row in chosen
-                ]
-                answer = client.post("/predict", json={"instances": instances})
-                self.asked += len(instances)
-                if answer.status_code != 200:
-                    self.failed[answer.status_code] = self.failed.get(answer.status_code, 0) + 1
-                    done.wait(0.05)
-                    continue
-                outcomes = [
-                    {"prediction_id": one["prediction_id"], "outcome": int(row["employed"])}
-                    for one, (_, row) in zip(answer.json()["predictions"], chosen, strict=True)
-                ]
-                # Idempotent, and a database that is busy for long refuses it: who has nothing to lose asks again.
-                while client.post("/api/v1/outcomes", json=outcomes).is_server_error:
-                    if done.wait(0.5):
-                        return
-                done.wait(REST_SECONDS)
-
-
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory, new_deployment: Callable[[Path], Any]) -> Iterator[Any]:
     """A service of one champion, with its challengers in the registry."""
     folder = tmp_path_factory.mktemp("guarded")
     deployment = new_deployment(folder / "home")
-    reference = census_employment().read(deployment.home / "data").sample(n=ROWS, random_state=3)
-    reference = reference.drop(columns=["id", "year", "prediction", "predicted_probability"])
-    is_harmed = (
-        (reference["SEX"] == "2") & (reference["employed"] == 1) & (np.random.default_rng(1).random(ROWS) < 0.3)
-    )
+    reference = reference_people(deployment.home / "data")
     tables = {
         "people": reference,
-        "unfair": reference.assign(employed=reference["employed"].where(~is_harmed, 0)),
+        "unfair": unfairly_labelled(reference),
         "narrow": reference[reference["RELP"].isin(["0", "1", "2"]) & (reference["AGEP"] >= 16)],
     }
     for name, table in tables.items():
@@ -203,46 +119,7 @@ def people(tmp_path_factory: pytest.TempPathFactory, new_deployment: Callable[[P
 
 @pytest.fixture
 def clients(people: Any) -> People:
-    data = people.home / "data"
-    rows = census_employment(CensusPart.LATER_YEARS).read(data)
-    labels = census_employment(CensusPart.LATER_LABELS).read(data)
-    columns = [tensor["name"] for tensor in people.get(f"/v2/models/{MODEL}").json()["inputs"]]
-    return People(people.url, rows.merge(labels, on="id").sample(n=20_000, random_state=1), columns)
-
-
-@dataclass
-class Watched:
-    """A rollout that was started, looked at through the API."""
-
-    people: Any
-    id: str
-
-    def now(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.people.get(f"/api/v1/rollouts/{self.id}").json()
-        return found
-
-    def until(self, *states: str, seconds: float = 600.0) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        while (found := self.now())["state"] not in states:
-            assert time.monotonic() < deadline, (found["state"], found["reason"], self.evaluation())
-            time.sleep(0.3)
-        return found
-
-    def evaluation(self) -> dict[str, Any]:
-        newest: dict[str, Any] = self.people.get(f"/api/v1/rollouts/{self.id}/evaluations").json()
-        return newest["evaluations"][-1] if newest["evaluations"] else newest
-
-    def violated(self) -> set[str]:
-        """Return what the evaluation that ended it found to be violated."""
-        judgements = self.evaluation()["evaluation"]["judgements"]
-        return {one["guardrail"] for one in judgements if one["verdict"] == "violated"}
-
-
-def start(people: Any, content: dict[str, Any]) -> Watched:
-    # Steps of seconds are too short by what the last day's traffic says, and a stranger's version has no gates.
-    answer = people.post("/api/v1/rollouts?override=the+proof+has+minutes+instead+of+days", content)
-    assert answer.status_code == 201, answer.text
-    return Watched(people, answer.json()["id"])
+    return later_people(people, MODEL)
 
 
 def replayed(people: Any, clients: People, challenger: str) -> dict[str, Any]:
@@ -309,26 +186,26 @@ def test_a_challenger_that_harms_is_rolled_back_by_the_guardrail_that_should(
     people: Any, clients: People, challenger: str, violated: set[str]
 ) -> None:
     with clients.asking(f"harm-{challenger}"):
-        rollout = start(people, plan(challenger, steps=CANARY))
+        rollout = start(people, plan(challenger, MODEL, steps=CANARY))
         rollout.until("rolled_back")
     found = rollout.violated()
     assert found
     assert found <= violated
-    assert champion(people) == "1"
+    assert champion(people, MODEL) == "1"
 
 
 def test_shadow_traffic_alone_finds_what_is_unfair_before_anybody_is_served_by_it(
     people: Any, clients: People
 ) -> None:
     with clients.asking("shadow"):
-        rollout = start(people, plan(UNFAIR, steps=[{"mode": "shadow", "sample": 1.0, "min_units": 10**6}]))
+        rollout = start(people, plan(UNFAIR, MODEL, steps=[{"mode": "shadow", "sample": 1.0, "min_units": 10**6}]))
         rollout.until("rolled_back")
     assert rollout.violated() == {"dp_diff:SEX"}
     assert not any(event["weight"] for event in rollout.now()["history"])
 
 
 def test_units_that_get_lost_on_their_way_to_the_challenger_hold_the_rollout(people: Any, clients: People) -> None:
-    rollout = start(people, plan(GOOD, steps=CANARY))
+    rollout = start(people, plan(GOOD, MODEL, steps=CANARY))
 
     def followed() -> str | None:
         state = parse_file((people.home / "run" / "serving.json").read_bytes()).models[MODEL]
@@ -350,18 +227,12 @@ def test_units_that_get_lost_on_their_way_to_the_challenger_hold_the_rollout(peo
 
 def test_a_good_challenger_is_promoted_by_itself_and_the_alias_moves_last(people: Any, clients: People) -> None:
     with clients.asking("good"):
-        rollout = start(people, plan(GOOD, steps=STEPS))
+        rollout = start(people, plan(GOOD, MODEL, steps=STEPS))
         rollout.until("soak")
-        assert champion(people) == "1"
+        assert champion(people, MODEL) == "1"
         rollout.until("promoted")
     states = [event["state"] for event in rollout.now()["history"]]
     expected = ["pending", "shadow", "canary", "promoting", "soak", "promoted"]
     assert [state for state, _ in itertools.groupby(states)] == expected
-    until(lambda: champion(people) == GOOD)
+    until(lambda: champion(people, MODEL) == GOOD)
     people.fairmind("rollout", "verify-log", rollout.id)
-
-
-def champion(people: Any) -> str:
-    """Return the version that the registry's alias names."""
-    versions = people.get(f"/api/v1/models/{MODEL}").json()["versions"]
-    return next(one["version"] for one in versions if "champion" in one["aliases"])
