@@ -54,6 +54,7 @@ SCENARIOS: Final = (
     "rollout_evaluation",
     "replay",
     "drift",
+    "remote",
 )
 QUICK: Final = Effort(repeats=2, seconds=1.0, long_seconds=3.0)
 
