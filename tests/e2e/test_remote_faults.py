@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long
 
 MODEL, LOCAL = "small", "1"
 PROTOCOLS = ("oip", "oip-grpc", "mlflow", "kserve-v1")
-TIMEOUT_SECONDS = 1.0
+TIMEOUT_SECONDS = 3.0
 
 ERROR = ("502", "remote_error")
 MISMATCH = ("502", "remote_mismatch")
@@ -49,7 +49,7 @@ PLAN: dict[str, Any] = {
     "steps": [{"weight": 0.5, "min_units": 10**6, "max_duration": "1h", "min_duration": "1h"}],
     "guardrails": [
         {"metric": "error_rate", "margin": 0.02},
-        {"metric": "latency_slo", "slo_ms": 250.0, "margin": 0.05},
+        {"metric": "latency_slo", "slo_ms": 400.0, "margin": 0.05},
     ],
     "eval_interval": "1s",
     "rollback_cooldown": "0s",
@@ -64,7 +64,7 @@ def remote() -> Iterator[RemoteServer]:
     columns = make_column_transformer((StandardScaler(), ["age", "amount"]), (OneHotEncoder(), ["job"]))
     model = RemoteModel(make_pipeline(columns, LogisticRegression()).fit(frame, label), frame)
     with RemoteServer(model) as server:
-        server.seconds = 0.6  # slow, and within what it may take
+        server.seconds = 1.0  # slow, and within what it may take
         yield server
 
 
