@@ -136,9 +136,7 @@ class Adoptions:
         version = self.registry.find(reference)
         source = ModelCache(self.home.models).fetch(self.registry, version)
         if is_remote(source):
-            raise AdoptionError(
-                f"{version} is a remote variant: only its server has its model"
-            )
+            raise AdoptionError(f"{version} is a remote variant: only its server has its model")
         return version, source
 
     def _prepare(self, source: Path, tell: Tell) -> Path:

@@ -195,7 +195,7 @@ def test_rows_go_nowhere_that_a_registry_says_which_is_not_trusted(api: Api, com
         located = folders.located(states["loans"]).champion
         assert located.folder is None
         assert "FAIRMIND_REGISTRY_TRUSTED" in (located.problem or "")
-        checks, before = RemoteChecks(companion.control, folders), fake.calls
+        checks, before = RemoteChecks(companion.control, companion.log, folders), fake.calls
         checks.look()
         assert (checks.problems(), fake.calls) == ({}, before)
 
