@@ -26,8 +26,9 @@ _ANSWERED_HEADERS: Final = ("allow", "location", "retry-after")
 _NO_PATH: Final = re.compile(r"[\x00-\x1f\x7f]|(?:^|/)\.\.?(?:/|$)")
 _CONNECT_SECONDS: Final = 5.0
 _TIMEOUT_SECONDS: Final = 60.0
-_PATIENCE: Final = {"/bias_test": 300.0, "/api/v1/bias-tests": 300.0}
-"""Routes that may take longer: a bias test may score a whole table, or read a month of traffic."""
+_PATIENCE: Final = {"/bias_test": 300.0, "/api/v1/bias-tests": 300.0, "/api/v1/explanations": 180.0}
+"""Routes that may take longer: a bias test may score a whole table, or read a month of traffic; the first
+explanation imports its library, seconds of work that a busy machine makes a minute."""
 
 
 class Companion:
