@@ -55,7 +55,7 @@ def _units_or_ids(request: Request) -> Sequence[str | None]:
 
 def are_one(units: Sequence[str | None]) -> bool:
     """Return whether all rows are one unit's, as those of a tensor request are."""
-    return units[0] == units[-1] and units.count(units[0]) == len(units)
+    return len(units) == 1 or (units[0] == units[-1] and units.count(units[0]) == len(units))
 
 
 def take(values: Sequence[Value] | None, positions: Sequence[int], rows: int) -> Sequence[Value] | None:

@@ -24,6 +24,7 @@ from inference.runtime import EncodedColumns
 from inference.served_model import Predictions
 from inference.signature import Signature
 from monitoring.errors import LogUnavailableError, SpoolFullError
+from monitoring.exposure_records import COMPARED
 from monitoring.predictions import BULK_ROWS, PredictionRecord
 from monitoring.units import unit_hash
 from rollout.assignment import Cohort
@@ -133,7 +134,9 @@ class DataPlane:
             assign_rows(target, request) if request.override is None else self._chosen(target, request)
         )
         every = _ONLY if request.rows == 1 else range(request.rows)
-        exposed = None if cohorts is None else self._expose(target, request, groups, cohorts, every)
+        exposed = None
+        if cohorts is not None and not COMPARED.isdisjoint(cohorts):
+            exposed = self._expose(target, request, groups, cohorts)
         try:
             if len(groups) == 1:
                 variant, chosen = groups[0]
@@ -142,11 +145,13 @@ class DataPlane:
                 parts = [Part(variant, every, features, answer)]
             else:
                 parts = await _answer_each(groups, request, deadline, exposed)
+            if exposed is not None:
+                self._require_logged(exposed)
             unit_hashes = self._unit_hashes(request.units) if exposed is None else exposed.unit_hashes
             served_at, latency_us = self._log(target, request, parts, unit_hashes, cohorts)
         except BaseException as error:
             if exposed is not None:
-                exposed.end(self._worker.log, error)
+                self._worker.exposures.end(exposed, error)
             raise
         self._count(target, request, parts)
         if target.served.shadows and target.pinned is None and request.override is None:
@@ -167,21 +172,21 @@ class DataPlane:
         return [(target.served.named(name), None)], [Cohort.OVERRIDE] * request.rows
 
     def _expose(
-        self,
-        target: Target,
-        request: Request,
-        groups: Groups,
-        cohorts: Sequence[Cohort | None],
-        every: Sequence[int],
+        self, target: Target, request: Request, groups: Groups, cohorts: Sequence[Cohort | None]
     ) -> Exposed:
-        """Log which variants the rows in a cohort are given, before any of them runs."""
-        exposed = Exposed(target.served, request, cohorts, self._unit_hashes(request.units))
+        """Have it logged, before any row runs, which variants the compared ones are given."""
+        exposed = Exposed(target.served, request, groups, cohorts, self._unit_hashes(request.units))
         try:
-            exposed.begin(self._worker.log, [(variant, positions or every) for variant, positions in groups])
-        except (SpoolFullError, LogUnavailableError):
+            self._worker.exposures.begin(exposed)
+        except SpoolFullError:
             if self._worker.monitoring.on_full == "refuse":
                 raise
         return exposed
+
+    def _require_logged(self, exposed: Exposed) -> None:
+        """Raise what kept exposures out of the log, where settings say that then there is no answer."""
+        if exposed.problem is not None and self._worker.monitoring.on_full == "refuse":
+            raise exposed.problem
 
     def _log(
         self,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from bentos.assigned import take
+from bentos.assigned import Groups
 from bentos.served import Served, Variant
 from inference.errors import (
     DeadlineExceededError,
@@ -20,7 +19,7 @@ from inference.errors import (
     SignatureMismatchError,
 )
 from monitoring.errors import LogUnavailableError, SpoolFullError
-from monitoring.exposure_records import BESIDE, ExposureRecord, compared_positions
+from monitoring.exposure_records import BESIDE, SERVED_AT, ExposedRow, compared_positions
 from monitoring.predictions import SegmentWriter
 from rollout.assignment import Cohort
 
@@ -40,6 +39,10 @@ _STATUSES: Final[tuple[tuple[type[BaseException], str], ...]] = (
 )
 """What is said of rows by what kept them from being answered; anything else is an `error`."""
 
+_ONLY: Final = (0,)
+_VARIANT: Final = 4
+"""The place of the variant's name in an `ExposedRow`."""
+
 
 def status_of(error: BaseException) -> str:
     """Return the status of rows that an error kept from being answered."""
@@ -58,73 +61,115 @@ def blaming(exposed: Exposed | None, variant: Variant) -> Iterator[None]:
 
 
 class Exposed:
-    """What the log is told of one request while its model is split."""
+    """What the log is told of one request while its model is split.
+
+    `rows` are those in a compared cohort, as they are before their model runs. `problem` says why the log did not
+    take them; None: it did, or is yet to be asked.
+    """
+
+    __slots__ = ("_blamed", "_started", "problem", "rows", "unit_hashes")
 
     def __init__(
         self,
         served: Served,
         request: Request,
+        groups: Groups,
         cohorts: Sequence[Cohort | None],
         unit_hashes: Sequence[str | None] | None,
     ) -> None:
-        self.cohorts, self.unit_hashes = cohorts, unit_hashes
-        self._served, self._request = served, request
-        self._records: list[ExposureRecord] = []
+        self.unit_hashes = unit_hashes
+        self.rows = _rows_of(served, request, groups, cohorts, unit_hashes)
+        self.problem: SpoolFullError | LogUnavailableError | None = None
+        self._started = request.started
         self._blamed: str | None = None
 
     def blame(self, variant: Variant) -> None:
         """Note whose error it is that the request gets no answer; the first one counts."""
         self._blamed = self._blamed or variant.name
 
-    def begin(self, log: SegmentWriter, groups: Iterable[tuple[Variant, Sequence[int]]]) -> None:
-        """Log that variants are given the rows at some positions; nothing where none of them is compared.
-
-        Raises:
-            SpoolFullError, LogUnavailableError: It could not be logged.
-        """
-        request, served, now = self._request, self._served, time.time()
-        for variant, positions in groups:
-            compared = compared_positions(positions, self.cohorts, self.unit_hashes)
-            if not compared:
-                continue
-            record = ExposureRecord(
-                request_id=request.id,
-                served_at=now,
-                model=served.model,
-                model_version=variant.version,
-                variant=variant.name,
-                epoch=served.epoch,
-                rollout_id=served.rollout_id,
-                protocol=request.protocol,
-                positions=compared,
-                unit_hashes=take(self.unit_hashes, compared, request.rows),
-                cohorts=take(self.cohorts, compared, request.rows) or (),
-                caller_ids=take(request.caller_ids, compared, request.rows),
-                protected=take(request.protected, compared, request.rows),
-            )
-            self._records.append(record)
-        if self._records:
-            log.expose(self._records)
-
-    def end(self, log: SegmentWriter, error: BaseException) -> None:
-        """Log why rows that were exposed get no answer; where that cannot be logged, they stay without an end.
+    def ended(self, error: BaseException) -> list[ExposedRow]:
+        """Return the rows with the reason why they get no answer.
 
         Rows of one request are answered together or not at all. Those of a variant that did not fail say so: the
         other one's errors are no evidence against it.
         """
-        if not self._records:
-            return
         status = status_of(error)
-        now, latency_us = time.time(), int((time.perf_counter() - self._request.started) * 1e6)
-        ended = [
-            replace(
-                record,
-                served_at=now,
-                status=status if self._blamed in {None, record.variant} else BESIDE,
-                latency_us=latency_us,
-                protected=None,
-            )
-            for record in self._records
+        now, latency_us = time.time(), int((time.perf_counter() - self._started) * 1e6)
+        return [
+            (*row[:SERVED_AT], now, status if self._blamed in {None, row[_VARIANT]} else BESIDE, latency_us, None)
+            for row in self.rows
         ]
+
+
+class Exposures:
+    """Puts exposures into the log: those of one pass of the event loop in one piece. Belongs to one event loop."""
+
+    def __init__(self, log: SegmentWriter) -> None:
+        self._log = log
+        self._waiting: list[Exposed] = []
+
+    def begin(self, exposed: Exposed) -> None:
+        """Take rows that variants are given; batchers call `write` before they call a model.
+
+        Raises:
+            SpoolFullError: The log has no room for them.
+        """
+        if not exposed.rows:
+            return
+        if not self._waiting:
+            self._log.check_room()
+            # Whoever waits behind a long call is written now: that call may be the worker's last.
+            asyncio.get_running_loop().call_soon(self.write)
+        self._waiting.append(exposed)
+
+    def write(self) -> None:
+        """Write what was taken since the last time; of what the log refuses, `problem` says so."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        try:
+            self._log.expose([row for exposed in waiting for row in exposed.rows])
+        except (SpoolFullError, LogUnavailableError) as error:
+            for exposed in waiting:
+                exposed.problem = error
+
+    def end(self, exposed: Exposed, error: BaseException) -> None:
+        """Log why rows get no answer; where that cannot be logged, they stay without an end."""
+        if not exposed.rows:
+            return
+        self.write()
         with contextlib.suppress(SpoolFullError, LogUnavailableError):
-            log.expose(ended)
+            self._log.expose(exposed.ended(error))
+
+
+def _rows_of(
+    served: Served,
+    request: Request,
+    groups: Groups,
+    cohorts: Sequence[Cohort | None],
+    unit_hashes: Sequence[str | None] | None,
+) -> list[ExposedRow]:
+    """Return the rows in a compared cohort, variant by variant, of a request that has any."""
+    now, protected, rows = time.time(), request.protected, request.rows
+    return [
+        (
+            f"{request.id}-{place}",
+            served.rollout_id,
+            served.epoch,
+            cohorts[place] or "",
+            variant.name,
+            served.model,
+            variant.version,
+            None if unit_hashes is None else unit_hashes[place],
+            now,
+            None,
+            None,
+            None if protected is None else protected[place],
+        )
+        for variant, positions in groups
+        for place in (
+            _ONLY
+            if rows == 1
+            else compared_positions(range(rows) if positions is None else positions, cohorts, unit_hashes)
+        )
+    ]

@@ -68,6 +68,7 @@ class LoadedVersions:
         changed: Called when a load has ended, well or not.
         idle: How many versions stay that nobody wants.
         runners: Bounds of models that run in processes of their own.
+        before_call: Called on the event loop before any model is given a batch.
     """
 
     def __init__(
@@ -78,7 +79,9 @@ class LoadedVersions:
         *,
         idle: int = 0,
         runners: RunnerPolicy | None = None,
+        before_call: Callable[[], None] | None = None,
     ) -> None:
+        self._before_call = before_call
         self._policy, self._metrics, self._changed = policy, metrics, changed
         self._idle_room, self._runners = idle, runners
         self._loaded: dict[Key, _Loaded] = {}
@@ -188,6 +191,7 @@ class LoadedVersions:
             cost=cost,
             executor=own or self._shared,
             observer=self._metrics.for_model(model),
+            before_call=self._before_call,
         )
         return _Loaded(batcher, own)
 
@@ -204,6 +208,7 @@ class LoadedVersions:
             batches=self._metrics.for_model(model),
             calls=RemoteMetrics(self._metrics, model, version),
             changed=self._changed,
+            before_call=self._before_call,
         )
         queue.watch()
         return _Loaded(queue)

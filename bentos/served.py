@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -13,7 +14,8 @@ from rollout.assignment import (
     Cohort,
     Layout,
     canary_layout,
-    cohort_in,
+    digest_of,
+    edges_of,
     hash_prefix,
     place_of,
     soak_layout,
@@ -65,12 +67,16 @@ class Served:
     _prefix: bytes = field(init=False)
     _shadow_prefix: bytes = field(init=False)
     _shadow_width: int = field(init=False)
-    _by_cohort: Mapping[Cohort, Variant] = field(init=False)
+    _edges: Sequence[bytes] = field(init=False)
+    _between: Sequence[tuple[Variant, Cohort]] = field(init=False)
+    """What units below the first edge, and from each edge on, are given."""
 
     def __post_init__(self) -> None:
         is_split = self.challenger is not None and not self.is_suspended
         challengers = () if self.challenger is None else (self.challenger, *self.others)
         layout = self._spans() if is_split else ()
+        edges, cohorts = edges_of(layout)
+        by_cohort = _by_cohort(challengers)
         values = {
             "splits": bool(layout),
             "splits_rows": bool(layout) and self.on_missing_key == "request",
@@ -79,7 +85,8 @@ class Served:
             "_prefix": hash_prefix(self.salt),
             "_shadow_prefix": hash_prefix(self.salt, "shadow"),
             "_shadow_width": threshold(self.shadow_bp) if is_split else 0,
-            "_by_cohort": _by_cohort(challengers),
+            "_edges": edges,
+            "_between": [(by_cohort.get(cohort, self.champion), cohort) for cohort in cohorts],
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -106,10 +113,9 @@ class Served:
         `unit` may be a prediction id that stands for one. Without a unit, or where nothing is split, the champion
         serves and there is no comparison.
         """
-        if unit is None or not self._layout:
+        if unit is None or not self.splits:
             return self.champion, None
-        assigned = cohort_in(self._layout, place_of(self._prefix, unit))
-        return self._by_cohort.get(assigned, self.champion), assigned
+        return self._between[bisect_right(self._edges, digest_of(self._prefix, unit))]
 
     def is_shadowed(self, unit: str) -> bool:
         """Return whether the challenger scores the rows of `unit` beside the champion."""

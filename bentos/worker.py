@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from bentos.exposed import Exposures
 from bentos.loaded import LoadedVersions
 from bentos.served import CHAMPION, Served, Variant
 from bentos.settings import BatchingSettings, ServingSettings
@@ -69,6 +70,7 @@ class Worker:
             shipped=shipped,
             features=KeptFeatures(share=monitoring.features_share, redacted=monitoring.redacted_features),
         )
+        self.exposures = Exposures(self.log)
         self.shadow = Shadow(
             self.log,
             metrics,
@@ -78,7 +80,14 @@ class Worker:
         )
         self.refused = RefusedRequests(self.log)
         self._state_file = state_file
-        self._loaded = LoadedVersions(batching, metrics, self._apply, idle=serving.idle_versions, runners=runners)
+        self._loaded = LoadedVersions(
+            batching,
+            metrics,
+            self._apply,
+            idle=serving.idle_versions,
+            runners=runners,
+            before_call=self.exposures.write,
+        )
         self._content = b""
         self._state: ServingFile | None = None
         self._damage: str | None = None

@@ -12,6 +12,7 @@ import asyncio
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from itertools import chain
@@ -67,6 +68,7 @@ class Batcher:
         cost: What calls are expected to take; it goes on learning.
         executor: Where dear calls run.
         observer: Hears of every batch.
+        before_call: Called on the event loop before a batch is given to the model.
     """
 
     def __init__(
@@ -79,9 +81,11 @@ class Batcher:
         cost: CostModel,
         executor: Executor,
         observer: BatchObserver,
+        before_call: Callable[[], None] | None = None,
     ) -> None:
         self.model, self.name, self.version = model, name, version
         self._policy, self._cost, self._executor, self._observer = policy, cost, executor, observer
+        self._before_call = before_call
         self._is_remote = model.is_remote
         self._queue: deque[Waiting] = deque()
         self._queued_rows = 0
@@ -228,7 +232,9 @@ class Batcher:
         self._expect(batch, max(time.perf_counter(), self._busy_until), expected)
 
     def _announce(self, batch: list[Waiting]) -> float:
-        """Tell the observer of a batch that begins; return the seconds it is expected to take."""
+        """Tell of a batch that begins; return the seconds it is expected to take."""
+        if self._before_call is not None:
+            self._before_call()
         rows = sum(request.rows for request in batch)
         self._observer.batch_ran(rows, time.perf_counter() - batch[0].queued_at)
         self._observer.queue_changed(self._queued_rows)

@@ -28,7 +28,7 @@ from inference.arrays import Texts
 from inference.runtime import EncodedColumns
 from monitoring.bulk import bulk_positions, bulk_repeated, bulk_values
 from monitoring.errors import LogUnavailableError, SpoolFullError
-from monitoring.exposure_records import ANSWERED, ExposureRecord, encode_exposure
+from monitoring.exposure_records import ANSWERED, ExposedRow, encode_exposures
 from monitoring.kept_features import KeptFeatures
 from monitoring.refusal_records import RefusalRecord, encode_refusals
 from monitoring.shadow_records import ShadowRecord, encode_shadow
@@ -147,13 +147,13 @@ class SegmentWriter:
             records = [self._features.of(record) for record in records]
         self._append(b"".join([encode_record(record) for record in records]))
 
-    def expose(self, records: Sequence[ExposureRecord]) -> None:
-        """Write what is known of rows in a cohort before they are answered, or that they will not be.
+    def expose(self, rows: Sequence[ExposedRow]) -> None:
+        """Write what is known of rows in a cohort before they are answered, or that they will not be; all or none.
 
         Raises:
             SpoolFullError, LogUnavailableError: As from `append`.
         """
-        self._append(b"".join([encode_exposure(record) for record in records]))
+        self._append(encode_exposures(rows))
 
     def shadow(self, records: Sequence[ShadowRecord]) -> None:
         """Write what a challenger would have answered, beside what the champion did.
@@ -171,12 +171,16 @@ class SegmentWriter:
         """
         self._append(encode_refusals(record))
 
-    def _append(self, data: bytes) -> None:
-        if self.waiting_bytes() + len(data) > self._spool_bytes:
+    def check_room(self, wanted: int = 1) -> None:
+        """Raise SpoolFullError where the spool has no room for so many bytes."""
+        if self.waiting_bytes() + wanted > self._spool_bytes:
             self.close()  # its features can be archived, which a segment is as a whole
             raise SpoolFullError(self._spool_bytes, "the database")
         if self._unarchived > self._spool_bytes:
             raise SpoolFullError(self._spool_bytes, "the files of features")
+
+    def _append(self, data: bytes) -> None:
+        self.check_room(len(data))
         try:
             if self._written and self._written + len(data) > self._segment_bytes:
                 self.close()

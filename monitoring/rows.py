@@ -13,7 +13,8 @@ import orjson
 
 from monitoring.bulk import plain_positions, plain_values
 from monitoring.bulk_blocks import block_row
-from monitoring.exposure_records import ANSWERED, compared_positions
+from monitoring.exposure_records import ANSWERED, PROTECTED, SERVED_AT, compared_positions
+from monitoring.exposure_records import KIND as EXPOSED
 from monitoring.predictions import BULK_ROWS
 from monitoring.refusal_records import KIND as REFUSED
 from monitoring.shadow_records import SHADOW, shadow_rows
@@ -63,7 +64,7 @@ def decode(line: bytes) -> Line:
     """Return a line with the rows in it, without features; whatever is wrong with it, this raises nothing."""
     try:
         record = orjson.loads(line)
-        is_plain = _BULK.search(line) is None or record.get("kind") == "exposure"
+        is_plain = _BULK.search(line) is None or record.get("kind") == EXPOSED
         rows = _rows(record, record if is_plain else _plain(record))
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError) as error:
         return Line(line, None, type(error).__name__)
@@ -77,19 +78,32 @@ def _rows(record: dict[str, Any], plain: dict[str, Any]) -> Rows:
         return Rows([], [], None, (), shadow_rows(record))
     if kind == REFUSED:
         return Rows([], [], refused=_refused_rows(record))
+    if kind == EXPOSED:
+        return _exposed(record["rows"])
     request_id = record["request_id"]
     ids = [f"{request_id}-{position}" for position in plain["positions"]]
-    if kind == "exposure":
-        return Rows([], _protected_rows(record, ids), None, _exposure_rows(record, ids, record["status"]))
     predictions = [_only_prediction_row(plain, ids[0])] if len(ids) == 1 else _prediction_rows(plain, ids)
     is_bulk = len(predictions) > BULK_ROWS and plain["caller_ids"] is None
     block = block_row(record, len(predictions)) if is_bulk else None
-    exposures = () if plain.get("cohorts") is None else _exposure_rows(plain, ids, plain.get("status", ANSWERED))
+    exposures = () if plain.get("cohorts") is None else _ended_rows(plain, ids)
     return Rows(predictions, _protected_rows(plain, ids), block, exposures)
 
 
-def _exposure_rows(record: dict[str, Any], ids: Sequence[str], status: str | None) -> list[tuple[Any, ...]]:
-    """Return rows of `EXPOSURE`; none for rows that are in no compared cohort."""
+def _exposed(rows: Sequence[Sequence[Any]]) -> Rows:
+    """Return rows of `EXPOSURE` and of `PROTECTED_ATTRIBUTE`, from `monitoring.exposure_records.ExposedRow`s."""
+    exposures, protected = [], []
+    for row in rows:
+        named = row[PROTECTED]
+        served_at = datetime.fromtimestamp(row[SERVED_AT], UTC)
+        exposures.append((*row[:SERVED_AT], served_at, *row[SERVED_AT + 1 : PROTECTED]))
+        if named:
+            protected += [(row[0], attribute, value) for attribute, value in named.items()]
+    return Rows([], protected, None, exposures)
+
+
+def _ended_rows(record: dict[str, Any], ids: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return the rows of `EXPOSURE` that an answer ends; none for rows that are in no compared cohort."""
+    status = record.get("status", ANSWERED)
     cohorts, units = record["cohorts"], record["unit_hashes"]
     places = compared_positions(range(len(ids)), cohorts, units, record["positions"])
     if not places:

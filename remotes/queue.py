@@ -73,6 +73,7 @@ class RemoteQueue:
         calls: Hears what became of every call.
         breaker: Knows when the server is to be left alone.
         changed: Called when there is something else to tell of the server's state.
+        before_call: Called before the server is.
     """
 
     def __init__(
@@ -87,12 +88,13 @@ class RemoteQueue:
         calls: RemoteObserver,
         breaker: Breaker | None = None,
         changed: Callable[[], None] = lambda: None,
+        before_call: Callable[[], None] | None = None,
     ) -> None:
         self.model, self.name, self.version = model, name, version
         self._client, self._definition = client, model.definition
         self._max_queue_rows, self._batches, self._calls = max_queue_rows, batches, calls
         self._breaker = breaker or Breaker()
-        self._changed = changed
+        self._changed, self._before_call = changed, before_call
         self._in_flight = 0
         self._waiting: deque[_Waiting] = deque()
         self._queued_rows = 0
@@ -184,6 +186,8 @@ class RemoteQueue:
         if rest := self._breaker.wait():
             self._calls.rested()
             raise RemoteUnavailableError("failed several times in a row and is left alone for a while", rest)
+        if self._before_call is not None:
+            self._before_call()
         try:
             answer = await self._client.score(columns, rows, seconds=seconds, params=params)
             predictions = read_answer(answer, rows, self.model)

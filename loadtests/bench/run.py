@@ -52,6 +52,7 @@ SCENARIOS: Final = (
     "prediction_log",
     "windows",
     "rollout_evaluation",
+    "exposure_cost",
     "replay",
     "drift",
     "remote",

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ REST_SECONDS = 0.03
 SLO_MS = 400.0
 """As far from what a request takes on a busy machine as a proof of minutes allows."""
 
+EVAL_SECONDS = 1
+
 CANARY: list[dict[str, Any]] = [{"weight": 0.5, "min_units": 500, "max_duration": "1h", "min_duration": "1h"}]
 """One step in which nothing but harm ends the rollout."""
 
@@ -46,7 +49,7 @@ def plan(challenger: str, model: str, **change: Any) -> dict[str, Any]:
         "challenger": challenger,
         "guardrails": GUARDRAILS,
         "label_maturity": "2s",
-        "eval_interval": "1s",
+        "eval_interval": f"{EVAL_SECONDS}s",
         "rollback_cooldown": "0s",
     } | change
 
@@ -77,6 +80,8 @@ class People:
     answered: dict[str, str] = field(default_factory=dict)
     """The version that answered, by prediction id."""
     failed: dict[int, int] = field(default_factory=dict)
+    last_of_challenger: datetime | None = None
+    """When the challenger's last answer arrived."""
 
     @contextlib.contextmanager
     def asking(self, prefix: str) -> Iterator[People]:
@@ -96,7 +101,8 @@ class People:
 
     def _ask(self, prefix: str, number: int, done: threading.Event) -> None:
         random = np.random.default_rng(number)
-        with httpx.Client(base_url=self.url, timeout=60, trust_env=False) as client:
+        each_to_any_worker = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(base_url=self.url, timeout=60, trust_env=False, limits=each_to_any_worker) as client:
             for count in itertools.count():
                 if done.is_set():
                     return
@@ -118,6 +124,8 @@ class People:
                     done.wait(0.05)
                     continue
                 predictions = answer.json()["predictions"]
+                if any(one["variant"] == "challenger" for one in predictions):
+                    self.last_of_challenger = datetime.now(UTC)
                 self.answered |= {one["prediction_id"]: one["model_version"] for one in predictions}
                 outcomes = [
                     {"prediction_id": one["prediction_id"], "outcome": int(row["employed"])}
@@ -160,6 +168,15 @@ class Watched:
     def evaluation(self) -> dict[str, Any]:
         newest: dict[str, Any] = self.people.get(f"/api/v1/rollouts/{self.id}/evaluations").json()
         return newest["evaluations"][-1] if newest["evaluations"] else newest
+
+    def violated_at(self) -> datetime:
+        """Return when the first evaluation was made that found anything to be violated."""
+        found = self.people.get(f"/api/v1/rollouts/{self.id}/evaluations?limit=10000").json()["evaluations"]
+        return min(
+            datetime.fromisoformat(one["at"])
+            for one in found
+            if any(judged["verdict"] == "violated" for judged in one["evaluation"]["judgements"])
+        )
 
     def violated(self) -> set[str]:
         """Return what the evaluation that ended it found to be violated."""

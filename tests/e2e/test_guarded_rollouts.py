@@ -28,6 +28,8 @@ from rollout.assignment import Cohort, cohort, hash_unit
 from rollout.serving_state import parse_file
 from tests.e2e.people import (
     CANARY,
+    EVAL_SECONDS,
+    PER_REQUEST,
     People,
     Watched,
     champion,
@@ -45,6 +47,8 @@ pytestmark = pytest.mark.long
 MODEL = "people"
 GOOD, UNFAIR, NARROW, SLOW = "2", "3", "4", "5"
 REPLAYED = 4_000
+ROLLBACK_SECONDS = 5.0
+"""The longest, beside the time between looks, from a violation to the challenger's last answer on any worker."""
 SLOW_SECONDS = 0.6
 """As far from what a request takes on a busy machine, as the limit it breaks, as a proof of minutes allows."""
 
@@ -127,7 +131,7 @@ def replayed(people: Any, clients: People, challenger: str) -> dict[str, Any]:
     with clients.asking(f"replay-{challenger}"):
         asked = clients.asked
         until(lambda: clients.asked >= asked + REPLAYED, seconds=120)
-    body = {"model": MODEL, "version": challenger, "window": "1h", "plan": plan(challenger, steps=CANARY)}
+    body = {"model": MODEL, "version": challenger, "window": "1h", "plan": plan(challenger, MODEL, steps=CANARY)}
 
     def found() -> dict[str, Any] | None:
         replay = people.post("/api/v1/replays", body).json()
@@ -188,10 +192,16 @@ def test_a_challenger_that_harms_is_rolled_back_by_the_guardrail_that_should(
     with clients.asking(f"harm-{challenger}"):
         rollout = start(people, plan(challenger, MODEL, steps=CANARY))
         rollout.until("rolled_back")
+        asked = clients.asked
+        until(lambda: clients.asked > asked + 20 * PER_REQUEST)
     found = rollout.violated()
     assert found
     assert found <= violated
     assert champion(people, MODEL) == "1"
+    assert clients.last_of_challenger is not None
+    seconds = (clients.last_of_challenger - rollout.violated_at()).total_seconds()
+    sys.stdout.write(f"the challenger's last answer came {seconds:.2f} s after the first look at a violation\n")
+    assert seconds <= EVAL_SECONDS + ROLLBACK_SECONDS
 
 
 def test_shadow_traffic_alone_finds_what_is_unfair_before_anybody_is_served_by_it(

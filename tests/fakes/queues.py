@@ -89,7 +89,13 @@ class Elsewhere:
         pass
 
 
-def batcher(runtime: Doubler | Elsewhere, executor: ThreadPoolExecutor, **policy: Any) -> Batcher:
+def batcher(
+    runtime: Doubler | Elsewhere,
+    executor: ThreadPoolExecutor,
+    *,
+    before_call: Callable[[], None] | None = None,
+    **policy: Any,
+) -> Batcher:
     return Batcher(
         ServedModel(SIGNATURE, Decision(), runtime),
         name="doubler",
@@ -98,6 +104,7 @@ def batcher(runtime: Doubler | Elsewhere, executor: ThreadPoolExecutor, **policy
         cost=CostModel(fixed=max(getattr(runtime, "seconds", 0.0), 1e-6), per_row=1e-9),
         executor=executor,
         observer=SilentObserver(),
+        before_call=before_call,
     )
 
 

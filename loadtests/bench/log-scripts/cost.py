@@ -23,7 +23,7 @@ from sqlalchemy import Engine, delete
 
 from database.engine import Tree, server_engine, sqlite_engine
 from database.migrate import upgrade
-from monitoring.exposure_records import ExposureRecord
+from monitoring.exposure_records import ExposedRow
 from monitoring.identifiers import new_request_id
 from monitoring.predictions import PredictionRecord, SegmentWriter
 from monitoring.shipper import Shipper
@@ -58,23 +58,12 @@ def record(*, compared: bool) -> PredictionRecord:
     )
 
 
-def exposure(of: PredictionRecord) -> ExposureRecord:
+def exposure(of: PredictionRecord) -> ExposedRow:
     """Return what a worker logs of the same request before its model runs."""
-    return ExposureRecord(
-        request_id=of.request_id,
-        served_at=of.served_at,
-        model=of.model,
-        model_version=of.model_version,
-        variant=of.variant,
-        epoch=of.epoch,
-        rollout_id=of.rollout_id,
-        protocol=of.protocol,
-        positions=[0],
-        unit_hashes=of.unit_hashes or (),
-        cohorts=["control"],
-        caller_ids=None,
-        protected=of.protected,
-    )
+    (unit,), (named,) = of.unit_hashes or (None,), of.protected or (None,)
+    version = of.model_version
+    begun = of.rollout_id, of.epoch, "control", of.variant, of.model, version, unit, of.served_at, None, None
+    return f"{of.request_id}-0", *begun, named
 
 
 @contextlib.contextmanager

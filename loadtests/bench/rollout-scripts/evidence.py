@@ -1,10 +1,10 @@
 """What a rollout's evidence costs: `python evidence.py FOLDER EXPOSURES ROUNDS` prints JSON.
 
 Counts are written as that many exposures of a ramp in four steps leave them: two arms, a protected attribute of
-nine groups and six guardrails; then they are read as each evaluation reads them. The units themselves are not made:
-no evaluation looks at them. Beside that, batches of the log are shown to the sink that counts: rows of a model that
-is not split, of units that are new, and of units that were seen before. Run in the project's own environment, as a
-process with one thread: load tests themselves know the service by its network only.
+nine groups and six guardrails; then they are read as each evaluation reads them, and judged. The units themselves
+are not made: no evaluation looks at them. Beside that, batches of the log are shown to the sink that counts: rows
+of a model that is not split, of units that are new, and of units that were seen before. Run in the project's own
+environment, as a process with one thread: load tests themselves know the service by its network only.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from sqlalchemy import Engine, insert
 
 from database.engine import reading, sqlite_engine
 from database.migrate import upgrade
-from monitoring.exposure_records import ExposureRecord, encode_exposure
+from monitoring.exposure_records import ExposedRow, encode_exposures
 from monitoring.predictions import PredictionRecord, encode_record
 from monitoring.rows import Rows, decode
+from rollout.evaluating import evaluate
+from rollout.evidence import Evidence
 from rollout.evidence_sink import EvidenceSink
 from rollout.evidence_store import read_evidence
 from rollout.evidence_tables import ROLLOUT_CELL, ROLLOUT_COUNT, ROLLOUT_WATERMARK
@@ -59,15 +61,28 @@ def main() -> None:
     engine = sqlite_engine(folder / "predictions.db")
     upgrade(engine, "log", folder / "migrate.lock")
     cells = fill(engine, exposures)
-    seconds = [timed(lambda: read(engine)) for _ in range(rounds)]
+    found = read(engine)
+    judged = evaluate(PLAN, len(EPOCHS) - 1, found, NOW).judgements
+    read_seconds, look_seconds = [], []
+    for _ in range(rounds):
+        read_seconds.append(timed(partial(read, engine)))
+        look_seconds.append(timed(partial(look, engine)))
     sink = EvidenceSink(engine, lambda rollout_id: PLAN if rollout_id == "sink" else None)
     cost: dict[str, list[float]] = {"unsplit": [], "new": [], "known": []}
     for number in range(rounds):
-        for kind, found in cost.items():
+        for kind, each in cost.items():
             rows = batch(kind, number)
             with engine.begin() as connection:
-                found.append(timed(partial(sink.shipped, connection, rows)) / BATCH)
-    json.dump({"counted": read(engine), "cells": cells, "seconds": seconds, "row_seconds": cost}, sys.stdout)
+                each.append(timed(partial(sink.shipped, connection, rows)) / BATCH)
+    told = {
+        "counted": sum(count.assigned for key, count in found.units.items() if not key.attribute),
+        "cells": cells,
+        "verdicts": {one.guardrail: one.verdict for one in judged},
+        "read_seconds": read_seconds,
+        "look_seconds": look_seconds,
+        "row_seconds": cost,
+    }
+    json.dump(told, sys.stdout)
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -77,11 +92,15 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def read(engine: Engine) -> int:
-    """Read a rollout's evidence as an evaluation does; return how many units it tells of."""
+def read(engine: Engine) -> Evidence:
+    """Read a rollout's evidence as an evaluation does."""
     with reading(engine) as connection:
-        evidence = read_evidence(connection, PLAN, ROLLOUT, {epoch: step for step, epoch in enumerate(EPOCHS)})
-    return sum(count.assigned for key, count in evidence.units.items() if not key.attribute)
+        return read_evidence(connection, PLAN, ROLLOUT, {epoch: step for step, epoch in enumerate(EPOCHS)})
+
+
+def look(engine: Engine) -> None:
+    """Read a rollout's evidence and judge all guardrails by it, as the controller does each time it looks."""
+    evaluate(PLAN, len(EPOCHS) - 1, read(engine), NOW)
 
 
 def fill(engine: Engine, exposures: int) -> int:
@@ -150,12 +169,15 @@ def batch(kind: str, number: int) -> list[Rows]:
             protected=[{"RAC1P": GROUPS[row % len(GROUPS)]}],
         )
         if record.cohorts is not None:
-            begun = {name: value for name, value in vars(record).items() if name in ExposureRecord.__annotations__}
-            lines.append(
-                encode_exposure(ExposureRecord(**begun | {"status": None, "latency_us": None, "features": None}))
-            )
+            lines.append(encode_exposures([exposed(record, unit, row)]))
         lines.append(encode_record(record))
     return [rows for line in lines if (rows := decode(line).rows) is not None]
+
+
+def exposed(of: PredictionRecord, unit: str, row: int) -> ExposedRow:
+    """Return what was logged of a request before its answer."""
+    begun = of.rollout_id, of.epoch, ARMS[row % 2], of.variant, of.model, of.model_version, unit, of.served_at
+    return f"{of.request_id}-0", *begun, None, None, {"RAC1P": GROUPS[row % len(GROUPS)]}
 
 
 if __name__ == "__main__":

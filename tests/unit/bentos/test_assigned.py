@@ -10,6 +10,7 @@ import pytest
 from bentos.worker import HEARTBEAT_SECONDS, Worker
 from rollout.assignment import canary_layout, cohort, cohort_in, hash_unit, soak_layout
 from rollout.serving_state import WeightedVersion
+from tests.fakes.exposures import exposures
 from tests.unit.bentos.grpc_client import Client, outputs, request, run
 from tests.unit.bentos.test_predict import spooled
 from tests.unit.bentos.test_worker import until
@@ -38,6 +39,11 @@ def other(credit: Any, version: str, weight_bp: int) -> WeightedVersion:
     return WeightedVersion(version=version, digest=None, folder=str(credit.folder), weight_bp=weight_bp)
 
 
+def exposed_rows(service: Any) -> list[dict[str, Any]]:
+    """Return the rows that the log has as exposed."""
+    return [row for line in spooled(service.home) if "kind" in line for row in exposures(line)]
+
+
 def test_each_of_several_challengers_answers_its_slot(service: Any, credit: Any, credit_challenger: Any) -> None:
     others = (other(credit, "3", 2_500), other(credit_challenger, "4", 0))
     service.serve(credit, credit_challenger, weight_bp=1_500, others=others, rollout_id="r-1")
@@ -51,12 +57,7 @@ def test_each_of_several_challengers_answers_its_slot(service: Any, credit: Any,
         logged = {int(name.rpartition("-")[2]): found for name, found in logged_cohorts(service).items()}
         assert [logged[position] for position in range(len(UNITS))] == cohorts
         assert set(cohorts) == {"challenger", "challenger-2", "control", "champion_only"}
-        exposed = [line for line in spooled(service.home) if line.get("kind") == "exposure"]
-        assert {cohort for line in exposed for cohort in line["cohorts"]} == {
-            "challenger",
-            "challenger-2",
-            "control",
-        }
+        assert {row["cohort"] for row in exposed_rows(service)} == {"challenger", "challenger-2", "control"}
         pinned = {"model": "credit@challenger-2", "instances": credit.instances(1)}
         assert (await client.post("/predict", json=pinned)).json()["predictions"][0]["model_version"] == "3"
         assert (await client.get("/readyz")).json()["models"]["credit"]["versions"] == ["1", "2", "3", "4"]
@@ -126,9 +127,12 @@ def test_rows_without_a_unit_are_the_champions_unless_they_are_to_be_assigned(
         ]
         found = logged_cohorts(service)
         assert [found[answer["prediction_id"]] for answer in answers] == expected
+        for row in exposed_rows(service):
+            assert (row["unit_hash"] is None) == (units[int(row["prediction_id"].rpartition("-")[2])] is None)
         for line in spooled(service.home):
-            for position, unit_hash in zip(line["positions"], line["unit_hashes"], strict=True):
-                assert (unit_hash is None) == (units[position] is None)
+            if "kind" not in line:
+                for position, unit_hash in zip(line["positions"], line["unit_hashes"], strict=True):
+                    assert (unit_hash is None) == (units[position] is None)
 
     async def with_champion(client: httpx.AsyncClient, worker: Worker) -> None:
         assert set(await ask(client, credit, [None] * 20)) == {("champion", "1")}
@@ -184,9 +188,7 @@ def test_rows_without_a_unit_are_assigned_by_their_request_on_every_protocol(
         assert seen == {"challenger", "champion"}
 
     service.run(over_http)
-    exposed = [line for line in spooled(service.home) if line.get("kind") == "exposure"]
-    assert len(exposed) == 80
-    assert {line["unit_hashes"] for line in exposed} == {None}
+    assert [row["unit_hash"] for row in exposed_rows(service)] == [None] * 80
     run(service, over_grpc)
 
 

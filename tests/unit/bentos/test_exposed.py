@@ -11,8 +11,9 @@ import pytest
 from bentos.exposed import Exposed
 from bentos.worker import Worker
 from inference.errors import DeadlineExceededError, QueueFullError
-from monitoring.errors import SpoolFullError
-from rollout.assignment import cohort, hash_unit
+from monitoring.errors import LogUnavailableError
+from rollout.assignment import Cohort, cohort, hash_unit
+from tests.fakes.exposures import exposures
 from tests.unit.bentos.test_predict import spooled
 
 UNITS = [None, *(f"person-{number}" for number in range(39))]
@@ -20,6 +21,11 @@ UNITS = [None, *(f"person-{number}" for number in range(39))]
 
 def compared(unit: str | None) -> bool:
     return unit is not None and cohort(hash_unit("r-001", unit), 2000) in {"challenger", "control"}
+
+
+def statuses(line: Any) -> dict[str, str | None]:
+    """Return what a line says of the rows of each variant."""
+    return {row["variant"]: row["status"] for row in exposures(line)}
 
 
 def test_rows_in_a_cohort_are_in_the_log_before_their_answer_and_no_others_are(
@@ -35,22 +41,21 @@ def test_rows_in_a_cohort_are_in_the_log_before_their_answer_and_no_others_are(
         await client.post("/predict", json={"instances": instances})
         lines = spooled(service.home)
         kinds = [line.get("kind") for line in lines]
-        assert kinds == ["exposure", "exposure", None, None]
-        begun = {position: line for line in lines[:2] for position in line["positions"]}
-        assert set(begun) == {number for number, unit in enumerate(UNITS) if compared(unit)}
-        for line in lines[:2]:
-            assert (line["status"], line["latency_us"], line["rollout_id"], line["epoch"]) == (None, None, "r-1", 5)
-            assert line["caller_ids"] == [f"mine-{position}" for position in line["positions"]]
-            assert line["protected"] == [{"sex": "f"}] * len(line["positions"])
-            assert set(line["cohorts"]) == {"challenger" if line["variant"] == "challenger" else "control"}
-        hashes = {
-            position: unit
-            for line in lines[2:]
-            for position, unit in zip(line["positions"], line["unit_hashes"], strict=True)
+        assert kinds == ["exposure", None, None]
+        answers = {
+            f"{line['request_id']}-{position}": (line["variant"], line["model_version"], unit, of)
+            for line in lines[1:]
+            for position, unit, of in zip(line["positions"], line["unit_hashes"], line["cohorts"], strict=True)
         }
-        for line in lines[:2]:
-            assert line["unit_hashes"] == [hashes[position] for position in line["positions"]]
-        assert [line["status"] for line in lines[2:]] == ["ok", "ok"]
+        id_ = lines[1]["request_id"]
+        begun = {row["prediction_id"]: row for row in exposures(lines[0])}
+        assert set(begun) == {f"{id_}-{number}" for number, unit in enumerate(UNITS) if compared(unit)}
+        for name, row in begun.items():
+            assert (row["status"], row["latency_us"], row["rollout_id"], row["epoch"]) == (None, None, "r-1", 5)
+            assert (row["model"], row["protected"]) == ("credit", {"sex": "f"})
+            assert row["cohort"] == ("challenger" if row["variant"] == "challenger" else "control")
+            assert (row["variant"], row["model_version"], row["unit_hash"], row["cohort"]) == answers[name]
+        assert [line["status"] for line in lines[1:]] == ["ok", "ok"]
 
     service.run(scenario)
 
@@ -79,7 +84,7 @@ def test_rows_that_do_not_fit_what_they_are_given_end_as_refused(
     async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
         bad = {"features": {"age": "old", "amount": 1.0, "job": "nurse"}, "unit": "u"}
         assert (await client.post("/predict", json={"instances": [bad]})).status_code == 422
-        assert [line["status"] for line in spooled(service.home)] == [None, "refused"]
+        assert [list(statuses(line).values()) for line in spooled(service.home)] == [[None], ["refused"]]
 
     service.run(scenario)
 
@@ -117,11 +122,12 @@ def test_rows_that_get_no_answer_end_with_the_reason(
             object.__setattr__(variant, "batcher", Failing(variant.batcher, error))
         answer = await client.post("/predict", json={"instances": credit.instances(2, unit="u")})
         assert answer.status_code == code
-        first, last = spooled(service.home)
-        assert (first["kind"], first["status"], first["positions"]) == ("exposure", None, [0, 1])
-        assert (last["kind"], last["status"], last["positions"]) == ("exposure", status, [0, 1])
-        assert last["request_id"] == first["request_id"]
-        assert last["latency_us"] > 0
+        first, last = map(exposures, spooled(service.home))
+        assert [row["status"] for row in first] == [None, None]
+        assert [row["status"] for row in last] == [status, status]
+        assert [row["prediction_id"] for row in last] == [row["prediction_id"] for row in first]
+        assert [row["prediction_id"].rpartition("-")[2] for row in last] == ["0", "1"]
+        assert all(row["latency_us"] > 0 for row in last)
 
     service.run(scenario)
 
@@ -137,8 +143,8 @@ def test_what_one_variant_cannot_answer_is_no_error_of_the_other(
         object.__setattr__(challenger, "batcher", Failing(challenger.batcher, RuntimeError("unforeseen")))
         instances = [one | {"unit": unit} for one, unit in zip(credit.instances(20), UNITS[1:21], strict=True)]
         assert (await client.post("/predict", json={"instances": instances})).status_code == 500
-        ended = {line["variant"]: line["status"] for line in spooled(service.home)[2:]}
-        assert ended == {"challenger": "error", "champion": "beside"}
+        _, ended = spooled(service.home)
+        assert statuses(ended) == {"challenger": "error", "champion": "beside"}
 
     service.run(scenario)
 
@@ -157,7 +163,7 @@ def test_a_slow_variant_is_slow_by_itself(service: Any, credit: Any, credit_chal
         object.__setattr__(challenger, "batcher", Slow(challenger.batcher, RuntimeError()))
         instances = [one | {"unit": unit} for one, unit in zip(credit.instances(20), UNITS[1:21], strict=True)]
         assert (await client.post("/predict", json={"instances": instances})).status_code == 200
-        took = {line["variant"]: line["latency_us"] for line in spooled(service.home)[2:]}
+        took = {line["variant"]: line["latency_us"] for line in spooled(service.home)[1:]}
         assert took["challenger"] > took["champion"] + 50_000
 
     service.run(scenario)
@@ -172,28 +178,112 @@ def test_a_request_that_is_given_up_ends_as_cancelled(service: Any, credit: Any,
             caller_ids = protected = None
             rows = 1
 
-        exposed = Exposed(worker.models["credit"], Request(), ["control"], ["u"])  # type: ignore[arg-type] # what it reads
-        exposed.begin(worker.log, [(worker.models["credit"].champion, (0,))])
-        exposed.end(worker.log, asyncio.CancelledError())
-        assert [line["status"] for line in spooled(service.home)] == [None, "cancelled"]
+        served = worker.models["credit"]
+        exposed = Exposed(served, Request(), [(served.champion, None)], [Cohort.CONTROL], ["u"])  # type: ignore[arg-type] # what it reads
+        worker.exposures.begin(exposed)
+        worker.exposures.end(exposed, asyncio.CancelledError())
+        assert [statuses(line) for line in spooled(service.home)] == [{"champion": None}, {"champion": "cancelled"}]
 
     service.run(scenario)
 
 
-def test_a_full_spool_refuses_before_the_model_runs_unless_it_may_serve(
+def test_what_comes_in_one_pass_is_one_line_that_is_there_before_any_model_is_called(
+    service: Any, credit: Any, credit_challenger: Any
+) -> None:
+    """The first request, which is not compared, is what has the batch begin."""
+    service.serve(credit, credit_challenger, weight_bp=2000)
+    units = [next(unit for unit in UNITS[1:] if not compared(unit)), *filter(compared, UNITS)]
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        seen: list[list[Any]] = []
+
+        class Looking(Failing):
+            """A model that looks at the log before it predicts."""
+
+            def predict(self, *asked: Any) -> Any:  # type: ignore[override] # a model's, not a queue's
+                seen.append(spooled(service.home))
+                return self._batcher.predict(*asked)
+
+        for variant in worker.models["credit"].variants():
+            variant.batcher.model = Looking(variant.batcher.model, RuntimeError())
+        bodies = [{"instances": credit.instances(1, unit=unit)} for unit in units]
+        answers = await asyncio.gather(*(client.post("/predict", json=body) for body in bodies))
+        assert [answer.status_code for answer in answers] == [200] * len(units)
+        assert seen
+        for lines in seen:
+            assert len(exposures(lines[0])) == len(units) - 1
+        assert [line.get("kind") for line in spooled(service.home)] == ["exposure"] + [None] * len(units)
+
+    service.run(scenario)
+
+
+def test_rows_that_wait_for_a_model_are_in_the_log_meanwhile(
     service: Any, credit: Any, credit_challenger: Any
 ) -> None:
     service.serve(credit, credit_challenger, weight_bp=5000)
 
-    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
-        def full(_records: Any) -> None:
-            raise SpoolFullError(1)
+    class Waiting(Failing):
+        async def predict(self, *_: Any) -> Any:
+            await asyncio.Event().wait()
 
-        worker.log.expose = full  # type: ignore[method-assign] # only exposures find it full
-        answer = await client.post("/predict", json={"instances": credit.instances(1, unit="u")})
-        assert answer.status_code == (503 if worker.monitoring.on_full == "refuse" else 200)
-        assert len(spooled(service.home)) == (0 if worker.monitoring.on_full == "refuse" else 1)
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        for variant in worker.models["credit"].variants():
+            object.__setattr__(variant, "batcher", Waiting(variant.batcher, RuntimeError()))
+        asking = asyncio.create_task(client.post("/predict", json={"instances": credit.instances(1, unit="u")}))
+        while not spooled(service.home):
+            await asyncio.sleep(0.001)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert [list(statuses(line).values()) for line in spooled(service.home)] == [[None], ["cancelled"]]
 
     service.run(scenario)
-    service.monitoring = service.monitoring.model_copy(update={"on_full": "serve"})
+
+
+@pytest.mark.parametrize("on_full", ["refuse", "serve"])
+def test_a_full_spool_refuses_before_the_model_runs_unless_it_may_serve(
+    service: Any, credit: Any, credit_challenger: Any, on_full: str
+) -> None:
+    service.serve(credit, credit_challenger, weight_bp=5000)
+    service.monitoring = service.monitoring.model_copy(update={"on_full": on_full, "spool_bytes": 0})
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        ran: list[int] = []
+        for variant in worker.models["credit"].variants():
+            predict = variant.batcher.predict
+
+            async def counted(*asked: Any, of: Any = predict) -> Any:
+                ran.append(1)
+                return await of(*asked)
+
+            variant.batcher.predict = counted  # type: ignore[method-assign] # that it is called is what counts
+        answer = await client.post("/predict", json={"instances": credit.instances(1, unit="u")})
+        assert (answer.status_code, len(ran)) == ((503, 0) if on_full == "refuse" else (200, 1))
+        assert spooled(service.home) == []
+
+    service.run(scenario)
+
+
+@pytest.mark.parametrize("on_full", ["refuse", "serve"])
+def test_a_disk_that_refuses_exposures_alone_refuses_the_answer_unless_it_may_serve(
+    service: Any, credit: Any, credit_challenger: Any, on_full: str
+) -> None:
+    service.serve(credit, credit_challenger, weight_bp=5000)
+    service.monitoring = service.monitoring.model_copy(update={"on_full": on_full})
+
+    async def scenario(client: httpx.AsyncClient, worker: Worker) -> None:
+        expose = worker.log.expose
+
+        def once(_rows: Any) -> None:
+            worker.log.expose = expose  # type: ignore[method-assign] # it works again
+            raise LogUnavailableError("No space left on device")
+
+        worker.log.expose = once  # type: ignore[method-assign] # the disk is full for a moment
+        answer = await client.post("/predict", json={"instances": credit.instances(1, unit="u")})
+        lines = spooled(service.home)
+        assert answer.status_code == (503 if on_full == "refuse" else 200)
+        if on_full == "refuse":
+            assert [list(statuses(line).values()) for line in lines] == [["unlogged"]]
+        else:
+            assert [line["status"] for line in lines] == ["ok"]
+
     service.run(scenario)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -58,6 +59,26 @@ def test_a_batch_is_bounded_by_rows_and_a_larger_request_runs_alone() -> None:
         queue = batcher(runtime, executor, max_batch_rows=4)
         await asyncio.gather(*(queue.predict(x(*range(3)), 3) for _ in range(2)), queue.predict(x(*range(9)), 9))
         assert runtime.calls == [3, 3, 9]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01], ids=["inline", "in a thread"])
+def test_before_each_call_of_the_model_the_loop_is_told(seconds: float) -> None:
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        runtime = Doubler(seconds)
+        calls_before: list[int] = []
+        on: set[int] = set()
+
+        def told() -> None:
+            calls_before.append(len(runtime.calls))
+            on.add(threading.get_ident())
+
+        queue = batcher(runtime, executor, before_call=told)
+        for number in range(3):
+            await queue.predict(x(number), 1)
+        assert calls_before == [0, 1, 2]
+        assert on == {threading.get_ident()}
 
     run(scenario)
 

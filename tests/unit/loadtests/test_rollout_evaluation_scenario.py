@@ -10,5 +10,7 @@ def test_the_scenario_is_played_by_make_bench() -> None:
     assert "rollout_evaluation" in SCENARIOS
 
 
-def test_the_target_is_met_or_missed_by_its_figure() -> None:
-    assert [findings_of(seconds)[0].met for seconds in (0.9, 1.1)] == [True, False]
+def test_each_target_is_met_or_missed_by_its_own_figure() -> None:
+    assert [finding.met for finding in findings_of(0.9, 0.9)] == [True, True]
+    assert [finding.met for finding in findings_of(0.9, 1.1)] == [True, False]
+    assert [finding.met for finding in findings_of(1.1, 0.9)] == [False, True]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,18 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, select
 
 from database.engine import reading
-from monitoring.exposure_records import ExposureRecord, compared_positions, encode_exposure
+from monitoring.exposure_records import PROTECTED, SERVED_AT, compared_positions, encode_exposures
 from monitoring.predictions import PredictionRecord, SegmentWriter, encode_record
 from monitoring.rows import Rows, decode
 from monitoring.shipper import Shipper
 from monitoring.tables import EXPOSURE, PREDICTION, PROTECTED_ATTRIBUTE
+from tests.fakes.exposures import Exposing
 from tests.unit.monitoring.test_shipper import record
 
 COHORTS = ["challenger", "control", "champion_only", None]
 
 
-def begun(request_id: str, **changes: Any) -> ExposureRecord:
+def begun(request_id: str, **changes: Any) -> Exposing:
     values: dict[str, Any] = {
         "request_id": request_id,
         "served_at": 1_700_000_000.0,
@@ -33,14 +33,12 @@ def begun(request_id: str, **changes: Any) -> ExposureRecord:
         "variant": "champion",
         "epoch": 3,
         "rollout_id": "r-1",
-        "protocol": "predict",
         "positions": [0],
         "unit_hashes": ["u"],
         "cohorts": ["control"],
-        "caller_ids": None,
         "protected": [{"sex": "female"}],
     }
-    return ExposureRecord(**values | changes)
+    return Exposing(**values | changes)
 
 
 def answered(request_id: str, cohorts: Sequence[str | None] = ("control",)) -> PredictionRecord:
@@ -58,7 +56,7 @@ def stored(engine: Engine) -> dict[str, tuple[str | None, int | None]]:
 def test_an_exposure_is_open_until_its_answer_comes_and_is_one_row_then(tmp_path: Path, engine: Engine) -> None:
     segment = SegmentWriter(tmp_path, segment_bytes=1_000_000, spool_bytes=10_000_000)
     shipper = Shipper(tmp_path, engine)
-    segment.expose([begun("a")])
+    segment.expose(begun("a").rows())
     assert shipper.ship().rows == 0
     assert stored(engine) == {"a-0": (None, None)}
     segment.append([answered("a")])
@@ -77,9 +75,9 @@ def test_an_exposure_that_ended_without_an_answer_says_why_and_is_no_prediction(
     tmp_path: Path, engine: Engine
 ) -> None:
     segment = SegmentWriter(tmp_path, segment_bytes=1_000_000, spool_bytes=10_000_000)
-    segment.expose([begun("a")])
-    segment.expose([begun("a", status="timeout", latency_us=7, protected=None)])
-    segment.expose([begun("b")])  # and its worker died
+    segment.expose(begun("a").rows())
+    segment.expose(begun("a", status="timeout", latency_us=7, protected=None).rows())
+    segment.expose(begun("b").rows())  # and its worker died
     assert Shipper(tmp_path, engine).ship().rows == 0
     assert stored(engine) == {"a-0": ("timeout", 7), "b-0": (None, None)}
     with reading(engine) as connection:
@@ -88,7 +86,7 @@ def test_an_exposure_that_ended_without_an_answer_says_why_and_is_no_prediction(
 
 @pytest.mark.parametrize("name", ["dtype", "distinct", "range", "base64", "codes"])
 def test_an_exposure_with_an_attribute_named_as_parts_of_the_bulk_form_is_stored(name: str) -> None:
-    rows = decode(encode_exposure(begun("a", protected=[{name: "x"}]))).rows
+    rows = decode(encode_exposures(begun("a", protected=[{name: "x"}]).rows())).rows
     assert rows is not None
     assert (len(rows.exposures), rows.protected) == (1, [("a-0", name, "x")])
 
@@ -111,7 +109,7 @@ def test_sinks_see_an_exposure_begin_and_end(tmp_path: Path, engine: Engine) -> 
             assert connection.execute(select(EXPOSURE)).first() is not None  # they are there before any sink
 
     segment = SegmentWriter(tmp_path, segment_bytes=1_000_000, spool_bytes=10_000_000)
-    segment.expose([begun("a")])
+    segment.expose(begun("a").rows())
     segment.append([answered("a")])
     Shipper(tmp_path, engine, [Watching()]).ship()
     assert seen == [(0, [None]), (1, ["ok"])]
@@ -166,8 +164,8 @@ def test_in_whatever_order_and_pieces_records_come_exposures_end_as_they_did(
         if place in cuts:
             shipper.ship()
         line = lines[number]
-        if isinstance(line, ExposureRecord):
-            segment.expose([line])
+        if isinstance(line, Exposing):
+            segment.expose(line.rows())
         else:
             segment.append([line])
     shipper.ship()
@@ -178,6 +176,30 @@ def test_in_whatever_order_and_pieces_records_come_exposures_end_as_they_did(
 
 
 def test_a_line_without_what_an_exposure_needs_is_put_aside() -> None:
-    good = asdict(begun("a"))
-    for name in ("cohorts", "unit_hashes", "epoch", "status"):
-        assert decode(orjson.dumps({key: value for key, value in good.items() if key != name})).rows is None
+    good = orjson.loads(encode_exposures(begun("a").rows()))
+    assert decode(orjson.dumps(good)).rows is not None
+    for places in range(len(good["rows"][0])):
+        assert decode(orjson.dumps(good | {"rows": [good["rows"][0][:places]]})).rows is None
+    assert decode(orjson.dumps(good | {"rows": [*good["rows"], None]})).rows is None
+    assert decode(orjson.dumps({name: value for name, value in good.items() if name != "rows"})).rows is None
+
+
+def test_a_row_says_what_the_table_has_in_its_order_and_the_protected_attributes() -> None:
+    columns = EXPOSURE.c.keys()
+    assert (columns[SERVED_AT], len(columns)) == ("served_at", PROTECTED)
+    (row,) = begun("a", status="error", latency_us=9).rows()
+    named = dict(zip(columns, row, strict=False))
+    told = {name: value for name, value in vars(begun("a")).items() if name in named and value is not None}
+    assert told.items() <= named.items()
+    assert (named["prediction_id"], named["cohort"], named["unit_hash"]) == ("a-0", "control", "u")
+    assert (named["status"], named["latency_us"], row[PROTECTED]) == ("error", 9, {"sex": "female"})
+
+
+def test_requests_of_one_line_are_stored_each_with_its_own_attributes(tmp_path: Path, engine: Engine) -> None:
+    segment = SegmentWriter(tmp_path, segment_bytes=1_000_000, spool_bytes=10_000_000)
+    segment.expose([*begun("a").rows(), *begun("b", protected=None).rows(), *begun("c").rows()])
+    Shipper(tmp_path, engine).ship()
+    assert set(stored(engine)) == {"a-0", "b-0", "c-0"}
+    with reading(engine) as connection:
+        told = connection.execute(select(PROTECTED_ATTRIBUTE.c.prediction_id)).scalars()
+        assert sorted(told) == ["a-0", "c-0"]

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from database.engine import reading
-from monitoring.exposure_records import ExposureRecord
+from monitoring.exposure_records import COMPARED
 from monitoring.outcomes import Outcome, keep
 from monitoring.predictions import PredictionRecord, SegmentWriter
 from monitoring.rows import Rows
@@ -22,6 +22,7 @@ from rollout.evidence_sink import EvidenceSink
 from rollout.evidence_store import read_evidence
 from rollout.maturity import mature
 from rollout.plan import Plan
+from tests.fakes.exposures import Exposing
 
 ROLLOUT = "r-1"
 SERVED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -47,7 +48,7 @@ def plan(*guardrails: dict[str, Any], **changes: Any) -> Plan:
     return Plan.parse(content | changes)
 
 
-def begun(request_id: str, unit: str | None = "u", arm: str = "control", **changes: Any) -> ExposureRecord:
+def begun(request_id: str, unit: str | None = "u", arm: str = "control", **changes: Any) -> Exposing:
     values: dict[str, Any] = {
         "request_id": request_id,
         "served_at": SERVED.timestamp(),
@@ -56,27 +57,25 @@ def begun(request_id: str, unit: str | None = "u", arm: str = "control", **chang
         "variant": "challenger" if arm == "challenger" else "champion",
         "epoch": 1,
         "rollout_id": ROLLOUT,
-        "protocol": "predict",
         "positions": [0],
         "unit_hashes": [unit],
         "cohorts": [arm],
-        "caller_ids": None,
         "protected": [{"sex": "f"}],
     }
-    return ExposureRecord(**values | changes)
+    return Exposing(**values | changes)
 
 
-def answered(begin: ExposureRecord, prediction: Any = 1, score: float = 0.75, **changes: Any) -> PredictionRecord:
-    same = ("request_id", "served_at", "model", "model_version", "variant", "epoch", "rollout_id", "protocol")
+def answered(begin: Exposing, prediction: Any = 1, score: float = 0.75, **changes: Any) -> PredictionRecord:
+    same = ("request_id", "served_at", "model", "model_version", "variant", "epoch", "rollout_id")
     rows = len(begin.positions)
-    values = {name: getattr(begin, name) for name in (*same, "positions", "unit_hashes", "cohorts", "caller_ids")}
-    values |= {"predictions": [prediction] * rows, "scores": [score] * rows}
+    values = {name: getattr(begin, name) for name in (*same, "positions", "unit_hashes", "cohorts")}
+    values |= {"protocol": "predict", "predictions": [prediction] * rows, "scores": [score] * rows}
     values |= {"latency_us": 250, "features": [{}] * rows}
     return PredictionRecord(**values | {"protected": begin.protected} | changes)
 
 
-def failed(begin: ExposureRecord, status: str = "error") -> ExposureRecord:
-    return ExposureRecord(**vars(begin) | {"status": status, "latency_us": 9, "protected": None})
+def failed(begin: Exposing, status: str = "error") -> Exposing:
+    return Exposing(**vars(begin) | {"status": status, "latency_us": 9, "protected": None})
 
 
 def pair(prediction_id: str, unit: str | None = "u", **changes: Any) -> Rows:
@@ -100,16 +99,17 @@ class EvidenceHome:
     def plan_of(self, rollout_id: str) -> Plan | None:
         return self.plan if rollout_id == ROLLOUT else None
 
-    def write(self, *lines: ExposureRecord | PredictionRecord) -> None:
+    def write(self, *lines: Exposing | PredictionRecord) -> None:
         segment = SegmentWriter(self.spool, segment_bytes=1_000_000, spool_bytes=10_000_000)
         for line in lines:
-            if isinstance(line, ExposureRecord):
-                segment.expose([line])
+            if isinstance(line, Exposing):
+                if compared := [row for row, of in zip(line.rows(), line.cohorts, strict=True) if of in COMPARED]:
+                    segment.expose(compared)
             else:
                 segment.append([line])
         segment.close()
 
-    def ship(self, *lines: ExposureRecord | PredictionRecord) -> None:
+    def ship(self, *lines: Exposing | PredictionRecord) -> None:
         self.write(*lines)
         Shipper(self.spool, self.engine, [WindowSink(), self.sink]).ship()
 
@@ -138,7 +138,7 @@ def key(step: int, arm: str, part: str = "", group: str = "") -> CellKey:
     return CellKey(step, arm, part, group)
 
 
-def lines_of(begin: ExposureRecord, end: str, prediction: Any) -> Sequence[ExposureRecord | PredictionRecord]:
+def lines_of(begin: Exposing, end: str, prediction: Any) -> Sequence[Exposing | PredictionRecord]:
     """Return the lines of a request that ended that way; '' is one whose worker died."""
     if not end:
         return [begin]

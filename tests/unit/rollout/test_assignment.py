@@ -10,6 +10,7 @@ import subprocess
 import sys
 import unicodedata
 import uuid
+from bisect import bisect_right
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,11 @@ from rollout.assignment import (
     canary_layout,
     cohort,
     cohort_in,
+    digest_of,
+    edges_of,
+    hash_prefix,
     hash_unit,
+    place_of,
     soak_layout,
     threshold,
 )
@@ -170,6 +175,27 @@ def test_shares_that_do_not_fit_are_refused() -> None:
         with pytest.raises(ValueError, match="holdback"):
             soak_layout(holdback)
     assert (canary_layout([0, 0]), canary_layout([])) == ((), ())
+
+
+def layouts() -> st.SearchStrategy[Any]:
+    of_canaries = ramps().map(lambda ramp: canary_layout(ramp[0]))
+    return of_canaries | st.integers(0, MAX_WEIGHT_BP).map(soak_layout)
+
+
+@given(layouts(), places)
+def test_a_digest_looked_up_among_edges_is_in_the_cohort_of_its_place(layout: Any, place: int) -> None:
+    edges, cohorts = edges_of(layout)
+    near = {span.begin for span in layout} | {span.end for span in layout} | {place}
+    for one in {min(max(0, at + offset), 2**64 - 1) for at in near for offset in (-1, 0, 1)}:
+        for rest in (b"", bytes(24), b"\xff" * 24):
+            digest = one.to_bytes(8, "big") + rest
+            assert cohorts[bisect_right(edges, digest)] is cohort_in(layout, one)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8")))
+def test_the_place_of_a_unit_is_how_its_digest_begins(unit: str) -> None:
+    prefix = hash_prefix("s")
+    assert place_of(prefix, unit).to_bytes(8, "big") == digest_of(prefix, unit)[:8]
 
 
 @given(places, weights, weights)

@@ -107,10 +107,10 @@ def test_rows_without_a_unit_are_evidence_only_where_requests_are_analysed(home:
 
 
 def test_a_repeat_is_no_evidence_and_leaves_its_unit_to_the_next_row(home: EvidenceHome) -> None:
-    old = begun("a", unit="somebody", caller_ids=["x"], rollout_id="other")
-    home.ship(old, answered(old))
-    repeat, begin = begun("b", caller_ids=["x"]), begun("c")
-    home.ship(repeat, answered(repeat, 1))
+    old = begun("a", unit="somebody", rollout_id="other")
+    home.ship(old, answered(old, caller_ids=["x"]))
+    repeat, begin = begun("b"), begun("c")
+    home.ship(repeat, answered(repeat, 1, caller_ids=["x"]))
     assert home.units()[:2] == (1, 0)
     home.ship(answered(begin, 0))
     assert home.units()[:2] == (1, 1)

@@ -43,10 +43,15 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EvidenceHom
 
 
 def serve(
-    home: EvidenceHome, name: str = "a", unit: str | None = None, prediction: int = 1, **changes: object
+    home: EvidenceHome,
+    name: str = "a",
+    unit: str | None = None,
+    prediction: int = 1,
+    caller_id: str | None = None,
+    **changes: object,
 ) -> None:
     begin = begun(name, unit or f"unit-{name}", **changes)
-    home.ship(begin, answered(begin, prediction))
+    home.ship(begin, answered(begin, prediction, caller_ids=caller_id and [caller_id]))
 
 
 def test_an_outcome_counts_when_the_unit_is_mature_and_not_before(home: EvidenceHome) -> None:
@@ -90,7 +95,7 @@ def test_an_outcome_may_come_before_its_row_and_by_the_callers_id(home: Evidence
     home.tell("a-0", 0)
     keep(home.engine, [Outcome(model="credit", id="x", outcome=1)], SERVED)
     serve(home)
-    serve(home, "b", caller_ids=["x"])
+    serve(home, "b", caller_id="x")
     assert home.mature() == 2
     assert home.cells("accuracy") == {(0, "control", "", ""): (2, 1)}
 
