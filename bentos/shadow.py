@@ -211,10 +211,11 @@ class Shadow:
             record.status = status_of(error)
             self._metrics.shadowed(record.model, "failed", len(record.positions))
             return
+        if answer.version is not None:
+            return  # of another version than is compared: dropped
         seconds = time.perf_counter() - began
         scores = answer.scores(signature)
         record.status, record.challenger_latency_us = ANSWERED, int(seconds * 1e6)
-        record.challenger_version = answer.version or record.challenger_version
         record.challenger_predictions = answer.prediction.tolist()
         record.challenger_scores = None if scores is None else scores.tolist()
         self._metrics.shadowed(record.model, "scored", len(record.positions), seconds)

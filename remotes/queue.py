@@ -29,7 +29,7 @@ from remotes.errors import (
     RemoteUnavailableError,
 )
 from remotes.observer import RemoteObserver
-from remotes.reported import changed_version, changed_words
+from remotes.reported import changed_version, changed_words, version_of_another
 
 _log = logging.getLogger(__name__)
 CHECK_SECONDS: Final = 5.0
@@ -210,7 +210,7 @@ class RemoteQueue:
         if version is None:
             return
         if version != self._definition.version:
-            predictions.version = f"{self.version}@{version}"
+            predictions.version = version_of_another(self.version, version)
             self._report(version)
         elif self._other_version is not None:
             self._report(None)

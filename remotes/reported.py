@@ -6,6 +6,24 @@ from remotes.client import Described
 from remotes.definition import RemoteDefinition
 
 
+def version_of_another(version: str, reported: str) -> str:
+    """Return what answers of version `version` here are called whose server reports that it is `reported`.
+
+    >>> version_of_another("7", "4")
+    '7@4'
+    """
+    return f"{version}@{reported}"
+
+
+def is_of_another(version: str) -> bool:
+    """Return whether a logged version is that of a server that reported another one than was registered.
+
+    >>> is_of_another("7@4"), is_of_another("7")
+    (True, False)
+    """
+    return "@" in version
+
+
 def changed_version(definition: RemoteDefinition, described: Described) -> str | None:
     """Return the version that the server answers with now, where its metadata say another than was registered.
 

@@ -14,6 +14,7 @@ from monitoring.exposure_records import BESIDE
 from monitoring.rows import Rows
 from monitoring.shadow_records import SHADOW_COLUMNS
 from monitoring.tables import EXPOSURE, PREDICTION
+from remotes.reported import is_of_another
 from rollout.analysed_rows import Answers, Shown, analysed, bulk_attributes, known_attributes
 from rollout.compared_units import ComparedUnits, Exposure, Step, unit_rows
 from rollout.evidence_tables import ROLLOUT_PAIR
@@ -29,7 +30,6 @@ _EPOCH, _COHORT, _SERVED_AT = map(_EXPOSURE.index, ("epoch", "cohort", "served_a
 _STATUS, _LATENCY = map(_EXPOSURE.index, ("status", "latency_us"))
 _SHADOW_ROLLOUT: Final = SHADOW_COLUMNS.index("rollout_id")
 _ANSWER: Final = [PREDICTION.columns.keys().index(name) for name in ("status", "prediction", "score", "latency_us")]
-_VERSION: Final = _EXPOSURE.index("model_version")
 _ANSWERED_BY: Final = PREDICTION.columns.keys().index("model_version")
 _IS_REPEAT: Final = PREDICTION.columns.keys().index("is_repeat")
 
@@ -121,7 +121,7 @@ def _exposure(row: tuple[Any, ...], answer: tuple[Any, ...] | None) -> Exposure:
 
 
 def _observed(row: tuple[Any, ...], answer: tuple[Any, ...] | None) -> Observed:
-    if answer is not None and answer[_ANSWERED_BY] != row[_VERSION]:
+    if answer is not None and is_of_another(answer[_ANSWERED_BY]):
         # A remote server that changed under way: its answers are no evidence for or against the registered version.
         return Observed(BESIDE)
     if answer is None:

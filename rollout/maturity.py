@@ -23,6 +23,7 @@ from monitoring.logged_rows import (
     outcomes_of,
 )
 from monitoring.tables import EXPOSURE, PREDICTION
+from remotes.reported import is_of_another
 from rollout.evidence import PAIRED
 from rollout.evidence_tables import ROLLOUT_PAIR, ROLLOUT_UNIT
 from rollout.evidence_tally import Count, EvidenceTally, KnownGroups, Where, guardrails_at
@@ -161,7 +162,8 @@ class _Logged:
         wanted = select(*ROW_COLUMNS, PREDICTION.c.latency_us)
         for *values, latency_us in in_chunks(connection, wanted, PREDICTION.c.prediction_id, self._units):
             row = rows[values[0]] = as_row(values)
-            self.answers[row.prediction_id] = _Answer(row.prediction, values[-1], latency_us)
+            if not is_of_another(row.model_version):
+                self.answers[row.prediction_id] = _Answer(row.prediction, values[-1], latency_us)
         return rows
 
     def _read_bulk(self, connection: Connection, ids: set[str]) -> dict[str, CountedRow]:
@@ -172,6 +174,8 @@ class _Logged:
                 if id_ in ids:
                     own = None if block.protected is None else block.protected[place]
                     rows[id_] = self._row(id_, own or {})
+                    if is_of_another(block.model_version):
+                        continue
                     score = None if block.scores is None else block.scores[place]
                     self.answers[id_] = _Answer(block.predictions[place], score, block.latency_us)
         return rows

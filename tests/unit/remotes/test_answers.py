@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from remotes.errors import (
     RemoteTimeoutError,
     RemoteUnavailableError,
 )
+from remotes.queue import RemoteQueue
 from tests.unit.remotes.queues import HTTP, SERVERS, model, queue, rows, serving, telling
 
 
@@ -159,49 +162,49 @@ def test_an_answer_that_is_too_large_is_not_read() -> None:
     asyncio.run(scenario())
 
 
+@asynccontextmanager
+async def raw_server(*replies: bytes) -> AsyncIterator[tuple[RemoteQueue, list[bytes]]]:
+    """Yield a queue whose server answers each connection with the next reply and ends it; and what it was sent."""
+    seen: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"]]}}"))
+        writer.write(replies[len(seen) - 1])
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        made = queue(model("mlflow", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+        yield made, seen
+        await made.close()
+
+
 def test_a_connection_that_ends_before_an_answer_is_tried_once_more() -> None:
     async def scenario() -> None:
-        seen = 0
-
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal seen
-            seen += 1
-            await reader.readuntil(b"]]}}")
-            if seen > 1:
-                body = b'{"predictions": [1]}'
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-                await writer.drain()
-            writer.close()
-
-        server = await asyncio.start_server(handle, "127.0.0.1", 0)
-        async with server:
-            made = queue(model("mlflow", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+        body = b'{"predictions": [1]}'
+        async with raw_server(b"", b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n" + body) as (made, seen):
             assert (await made.predict(rows(20), 1)).prediction.tolist() == [1]
-            assert seen == 2
-            await made.close()
+            assert len(seen) == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_that_ends_twice_is_given_up() -> None:
+    async def scenario() -> None:
+        async with raw_server(b"", b"") as (made, seen):
+            with pytest.raises(RemoteUnavailableError, match="ended the connection"):
+                await made.predict(rows(20), 1)
+            assert len(seen) == 2
 
     asyncio.run(scenario())
 
 
 def test_an_answer_that_breaks_off_is_not_asked_for_again() -> None:
     async def scenario() -> None:
-        seen = 0
-
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal seen
-            seen += 1
-            await reader.readuntil(b"]]}}")
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
-            await writer.drain()
-            writer.close()
-
-        server = await asyncio.start_server(handle, "127.0.0.1", 0)
-        async with server:
-            made = queue(model("mlflow", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+        async with raw_server(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf") as (made, seen):
             with pytest.raises(RemoteFailedError, match="broke off"):
                 await made.predict(rows(20), 1)
-            assert seen == 1
-            await made.close()
+            assert len(seen) == 1
 
     asyncio.run(scenario())
 

@@ -79,6 +79,13 @@ def test_a_row_that_another_variants_failure_kept_from_its_answer_is_no_error(ho
     assert home.units()[:2] == (1, 1)
 
 
+def test_what_a_changed_remote_server_answered_says_nothing_of_the_registered_version(home: EvidenceHome) -> None:
+    begin = begun("a")
+    home.ship(begin, replace(answered(begin, 1), model_version=f"{begin.model_version}@4"))
+    assert home.cells("error_rate") == {(0, "control", "", ""): (1, 0)}
+    assert home.cells("dp_diff:sex") == {}
+
+
 def test_a_unit_in_two_arms_of_one_epoch_has_crossed_once(home: EvidenceHome) -> None:
     home.ship(begun("a"), begun("b", arm="challenger", epoch=2), begun("c", epoch=3), begun("d", arm="challenger"))
     assert home.evidence().crossed == 1
