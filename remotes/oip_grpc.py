@@ -70,7 +70,6 @@ class OipGrpcClient:
             left = seconds - (time.monotonic() - began)
             if error.code() is not grpc.StatusCode.UNAVAILABLE or error.initial_metadata() or left <= 0:
                 raise _translated(error, seconds) from error
-        left = max(0.001, seconds - (time.monotonic() - began))
         try:
             return decode_answer(await self._infer(request, timeout=left, metadata=self._metadata), rows)
         except grpc.aio.AioRpcError as error:

@@ -197,12 +197,15 @@ def champion(served: Any, model: str) -> str:
     return next(one["version"] for one in versions if "champion" in one["aliases"])
 
 
-def logged(served: Any) -> dict[str, str]:
-    """Return the version of every prediction in the embedded database, by its id."""
+def logged(served: Any, callers: str = "") -> dict[str, str]:
+    """Return the version of every prediction in the embedded database, by its id; with `callers`, of those whose
+    caller's own id begins so."""
     engine = sqlite_engine(served.home / "predictions.db")
+    found = select(PREDICTION.c.prediction_id, PREDICTION.c.model_version)
+    if callers:
+        found = found.where(PREDICTION.c.caller_id.startswith(callers, autoescape=True))
     try:
         with reading(engine) as connection:
-            found = connection.execute(select(PREDICTION.c.prediction_id, PREDICTION.c.model_version))
-            return {row.prediction_id: row.model_version for row in found}
+            return {row.prediction_id: row.model_version for row in connection.execute(found)}
     finally:
         engine.dispose()
