@@ -239,6 +239,8 @@ def test_the_schema_lists_every_route(api: Api) -> None:
     actions = ("weight", "pause", "resume", "abort", "promote")
     assert paths == {
         "/api/v1/status",
+        "/api/v1/variants",
+        "/api/v1/variants/{name}/{version}/check",
         "/api/v1/models",
         "/api/v1/models/{name}",
         "/api/v1/attributes",
