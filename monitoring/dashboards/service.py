@@ -18,6 +18,7 @@ def service() -> Dashboard:
     _overview(made)
     _traffic(made)
     _room(made)
+    _remotes(made)
     _log(made)
     return made
 
@@ -151,6 +152,46 @@ def _room(made: Dashboard) -> None:
                 f'sum by (model) (rate(fairmind_batch_rows_sum{{model=~"$model"}}{_RATE})) '
                 f'/ sum by (model) (rate(fairmind_batch_rows_count{{model=~"$model"}}{_RATE}))',
                 "{{model}}",
+            ),
+        )
+    )
+
+
+def _remotes(made: Dashboard) -> None:
+    made.with_row(row("Remote versions"))
+    made.with_panel(
+        series(
+            "Calls of remote servers",
+            "By what became of them; of those that rested none was made.",
+            Query(
+                f'sum by (model, outcome) (rate(fairmind_remote_calls_total{{model=~"$model"}}{_RATE}))'
+                " or vector(0)",
+                "{{model}} {{outcome}}",
+            ),
+            unit="reqps",
+        )
+    )
+    made.with_panel(
+        series(
+            "Remote latency",
+            "What one call in twenty takes longer than.",
+            Query(
+                "histogram_quantile(0.95, sum by (model, le) "
+                f'(rate(fairmind_remote_call_duration_seconds_bucket{{model=~"$model"}}{_RATE}))) or vector(0)',
+                "{{model}} p95",
+            ),
+            unit="s",
+        )
+    )
+    made.with_panel(
+        series(
+            "Remote servers that are not as registered",
+            "Servers that are not ready or report another version, and workers that leave one alone for a while.",
+            Query('sum by (model) (1 - fairmind_remote_up{model=~"$model"}) or vector(0)', "{{model}} not ready"),
+            Query('sum by (model) (fairmind_remote_changed{model=~"$model"}) or vector(0)', "{{model}} changed"),
+            Query(
+                'sum by (model) (fairmind_remote_breakers_open{model=~"$model"}) or vector(0)',
+                "{{model}} left alone",
             ),
         )
     )
