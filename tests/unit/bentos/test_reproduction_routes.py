@@ -103,6 +103,7 @@ def test_a_deleted_version_is_an_answer_and_cannot_be_explained(
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "not_explainable")
 
 
+@pytest.mark.long  # shap takes seconds to import
 def test_a_logged_prediction_is_explained_beside_those_before_it(
     api: Api, logged: str, companion: Companion, rows: list[dict[str, Any]]
 ) -> None:

@@ -76,6 +76,7 @@ def test_an_id_that_nobody_gave_is_bad_input(logged: Context, fairmind: Any) -> 
     assert exit_status(failed.exception) == BAD_INPUT
 
 
+@pytest.mark.long  # shap takes seconds to import
 def test_an_explanation_is_shown_feature_by_feature(
     logged: Context, fairmind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,8 @@ from inference.signature import Column, ColumnType, Signature, Task
 from monitoring.profile import CategoryProfile, NumberProfile, ReferenceProfile
 from tests.fakes.pipelines import fitted, labels, people
 
+pytestmark = pytest.mark.long  # shap takes seconds to import
+
 FRAME = people(200)
 
 
