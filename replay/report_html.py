@@ -124,7 +124,7 @@ def _tenths(calibration: Sequence[Calibrated] | None) -> Iterator[dict[str, Any]
     for place, both in enumerate(zip(*(one.tenths for one in calibration or ()), strict=True)):
         if any(one.rows for one in both):
             values = [value for one in both for value in (f"{one.rows:,}", _share(one.score), _share(one.share))]
-            yield {"name": f"{place / 10:g} to {(place + 1) / 10:g}", "values": values}
+            yield {"name": f"{place / 10:g} to {(place + 1) / 10:g}", "cells": values}
 
 
 def _error(one: Calibrated) -> str:

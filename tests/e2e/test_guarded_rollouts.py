@@ -198,10 +198,12 @@ def test_a_challenger_that_harms_is_rolled_back_by_the_guardrail_that_should(
     assert found
     assert found <= violated
     assert champion(people, MODEL) == "1"
-    assert clients.last_of_challenger is not None
-    seconds = (clients.last_of_challenger - rollout.violated_at()).total_seconds()
-    sys.stdout.write(f"the challenger's last answer came {seconds:.2f} s after the first look at a violation\n")
-    assert seconds <= EVAL_SECONDS + ROLLBACK_SECONDS
+    last = clients.last_of_challenger
+    assert (last is None) == (challenger == NARROW)  # of 50 people it refuses some, and so all of the request
+    if last is not None:
+        seconds = (last - rollout.violated_at()).total_seconds()
+        sys.stdout.write(f"the challenger's last answer came {seconds:.2f} s after the first look at a violation\n")
+        assert seconds <= EVAL_SECONDS + ROLLBACK_SECONDS
 
 
 def test_shadow_traffic_alone_finds_what_is_unfair_before_anybody_is_served_by_it(

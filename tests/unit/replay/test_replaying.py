@@ -11,6 +11,7 @@ import pytest
 from inference.signature import Column, ColumnType, Signature, Task
 from monitoring.predictions import BULK_ROWS
 from replay.errors import ColumnsMissingError, NotComparableError, NothingLoggedError
+from replay.report_html import html
 from replay.result import ReplayResult
 from rollout.guardrail import Verdict
 from rollout.plan import Plan
@@ -59,6 +60,7 @@ def test_a_version_that_decides_alike_harms_nothing(home: ReplayHome) -> None:
     assert ours == theirs
     assert ours.error is not None
     assert ours.error < 0.06
+    assert "0.9 to 1</td><td" in html(found)
 
 
 def test_harm_to_a_group_is_found_with_the_decisions_that_flip(home: ReplayHome) -> None:
