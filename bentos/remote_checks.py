@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -20,6 +21,7 @@ from rollout.serving_store import serving_states
 
 SECONDS: Final = 2.0
 """Between two looks. What a changed server answers meanwhile is logged under a version of its own."""
+_AT_A_TIME: Final = 8
 _RECENT: Final = timedelta(minutes=1)
 """How old an answer may be that tells of the server that gave it."""
 
@@ -37,10 +39,14 @@ class RemoteChecks:
     def look(self) -> None:
         """Ask each server once; hold the rollouts whose server changed, and let go those whose is back."""
         states = serving_states(self._control)
-        found: dict[Place, Checked] = {}
-        for state in states.values():
-            for version, definition in self._remote(state):
-                found[state.model, version.version] = self._checked(state.model, version.version, definition)
+        wanted = [
+            (state.model, version.version, definition)
+            for state in states.values()
+            for version, definition in self._remote(state)
+        ]
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:  # one that does not answer keeps no other waiting
+            checked = pool.map(lambda one: self._checked(*one), wanted)
+            found = {(model, version): one for (model, version, _), one in zip(wanted, checked, strict=True)}
         self._found = found
         for state in states.values():
             if state.rollout_id is not None:

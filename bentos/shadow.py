@@ -92,7 +92,9 @@ class Shadow:
         """Take the sampled rows that the champion answered, or drop them; waits for nothing."""
         challenger = served.challenger
         part = next((part for part in parts if part.variant is served.champion), None)
-        if challenger is None or part is None:
+        if (
+            challenger is None or part is None or part.predictions.version is not None
+        ):  # another server than is compared
             return
         places = self._sampled(served, request, part.positions)
         if not places:

@@ -32,7 +32,13 @@ class NewVariant(RemoteWish):
 def variant_routes(companion: Companion) -> APIRouter:
     """Return the routes over the companion's registry."""
     router = APIRouter(prefix="/api/v1/variants", tags=["variants"])
-    variants = Variants(companion.registry, companion.cache, companion.control, companion.wanted)
+    variants = Variants(
+        companion.registry,
+        companion.cache,
+        companion.control,
+        companion.wanted,
+        companion.settings.registry.is_trusted,
+    )
 
     def told_signature(told: str | dict[str, Any]) -> Signature:
         return variants.signature_of(Reference.parse(told)) if isinstance(told, str) else parse_signature(told)

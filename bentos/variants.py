@@ -75,6 +75,7 @@ class Variants:
     cache: ModelCache
     control: Engine
     wanted: WantedModels
+    is_trusted: bool
 
     def add(
         self,
@@ -132,13 +133,17 @@ class Variants:
         """Return whether a remote variant's server is ready, and with which version.
 
         Raises:
-            InvalidRemoteError: The version is no remote variant.
+            InvalidRemoteError: The version is no remote variant, or its registry is not trusted.
             ModelNotFoundError: There is no such version.
         """
         version = self.registry.find(reference)
         folder = self.cache.fetch(self.registry, version)
         if not is_remote(folder):
             raise InvalidRemoteError(f"{version} is no remote variant; `fairmind variants list` shows those")
+        if not self.is_trusted:  # whoever may write there chooses the URL, and which token is sent to it
+            raise InvalidRemoteError(
+                f"{version} comes from a registry that is not trusted: set FAIRMIND_REGISTRY_TRUSTED to its address"
+            )
         found = check_remote(read_remote(folder).definition)
         return _view(version) | {"problem": found.problem, "reported": list(found.versions)}
 

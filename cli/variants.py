@@ -64,7 +64,8 @@ def add(
     timeout: Annotated[str, typer.Option(metavar="TIME", help="Longest time of a call: 2s, 500ms.")] = "2s",
     max_in_flight: Annotated[int, typer.Option(metavar="N", help="Calls that each worker makes at a time.")] = 64,
     token_env: Annotated[
-        str | None, typer.Option(metavar="VARIABLE", help="The environment variable that holds its bearer token.")
+        str | None,
+        typer.Option(metavar="VARIABLE", help="REMOTE_TOKEN or REMOTE_TOKEN_…, with its bearer token."),
     ] = None,
     alias: Annotated[
         str | None, typer.Option(help="Promote it to champion or challenger, though no gate was measured.")
@@ -155,7 +156,8 @@ def _variants() -> tuple[Variants, str]:
 
     context = open_context()
     cache = ModelCache(context.home.models)
-    return Variants(context.registry, cache, context.control, context.wanted), context.actor
+    trusted = context.settings.registry.is_trusted
+    return Variants(context.registry, cache, context.control, context.wanted, trusted), context.actor
 
 
 def _signature(variants: Variants, text: str) -> Signature:

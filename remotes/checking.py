@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 from inference.signature import Signature, Task
 from remotes.client import Described
@@ -11,6 +12,9 @@ from remotes.clients import open_client
 from remotes.definition import RemoteDefinition, RemoteModel
 from remotes.errors import RemoteError
 from remotes.reported import changed_version, changed_words
+
+_SECONDS: Final = 2.0
+"""The longest that one question of a look may take: other servers wait to be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ def check_remote(definition: RemoteDefinition) -> Checked:
         described = asyncio.run(_describe(definition))
     except RemoteError as error:
         return Checked(problem=str(error))
+    except Exception as error:  # one server's oddity must not keep the others from being looked at
+        return Checked(problem=f"the remote server cannot be checked: {type(error).__name__}")
     reported = changed_version(definition, described)
     if reported is None:
         return Checked(described.versions)
@@ -44,6 +50,6 @@ async def _describe(definition: RemoteDefinition) -> Described:
     nothing = Signature(columns=(), task=Task.OPAQUE)
     client = open_client(RemoteModel.model_construct(definition=definition, signature=nothing))
     try:
-        return await client.describe(seconds=definition.timeout_seconds)
+        return await client.describe(seconds=min(definition.timeout_seconds, _SECONDS))
     finally:
         await client.close()

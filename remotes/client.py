@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from inference.runtime import EncodedColumns
+from remotes.errors import RemoteMismatchError
 
 Params = Mapping[str, Any]
+
+_VERSION: Final = re.compile(r"[\x21-\x7e]{1,100}")
+"""It becomes a header of ours, a column and a line of the log: what it could break out of them with is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +75,25 @@ class RemoteClient(Protocol):
 
 
 def said_version(version: Any) -> str | None:
-    """Return a version as a server reports it, None where that is nothing, or nothing that has a name."""
-    return str(version) if type(version) in {str, int, float} and version != "" else None
+    """Return a version as a server reports it, None where that is nothing, or nothing that has a name.
+
+    Raises:
+        RemoteMismatchError: It is a text that no header or column can hold.
+    """
+    text = str(version) if type(version) in {str, int, float} else ""
+    if text and not _VERSION.fullmatch(text):
+        raise RemoteMismatchError("its version is no printable text of at most 100 characters")
+    return text or None
+
+
+def said_versions(versions: Any) -> tuple[str, ...]:
+    """Return the versions that a server lists.
+
+    Raises:
+        RemoteMismatchError: It is no list, or one is a text that no header or column can hold.
+    """
+    if versions is None:
+        return ()
+    if not isinstance(versions, Sequence) or isinstance(versions, str | bytes):
+        raise RemoteMismatchError("its versions are no list")
+    return tuple(said for one in versions if (said := said_version(one)) is not None)

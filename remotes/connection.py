@@ -22,8 +22,8 @@ from remotes.errors import (
     RemoteUnavailableError,
 )
 
-_KEEP_ALIVE_SECONDS: Final = 15.0
-"""Shorter than servers keep theirs: uvicorn, which many of them are, closes an idle connection after 5 to 30."""
+_KEEP_ALIVE_SECONDS: Final = 4.0
+"""Shorter than servers keep theirs: uvicorn, which many of them are, closes an idle connection after 5."""
 _LONGEST_REASON: Final = 300
 _REFUSALS: Final = frozenset({400, 413, 422})
 _OVERLOADED: Final = frozenset({429, 503})
@@ -170,7 +170,7 @@ def parsed(content: bytes) -> Any:
 
 def _refusal(status: int, content: bytes, headers: Mapping[str, str]) -> RemoteError:
     if status in _REFUSALS:
-        return RemoteRefusedError(_reason(content) or f"status {status}")
+        return RemoteRefusedError(_reason(content) or f"status {status}", by_server=True)
     if status in _OVERLOADED:
         return RemoteUnavailableError(f"takes no more requests (status {status})", _retry_after(headers))
     told = "; redirects are not followed" if 300 <= status < 400 else ""
@@ -193,7 +193,7 @@ def _reason(content: bytes) -> str:
 
 def _retry_after(headers: Mapping[str, str]) -> float:
     value = headers.get("Retry-After", "")
-    return min(float(value), 60.0) if value.isdigit() else 1.0
+    return min(float(value), 60.0) if value.isascii() and value.isdigit() else 1.0
 
 
 def _translated(error: Exception, seconds: float) -> RemoteError:

@@ -18,6 +18,9 @@ from inference.signature import Signature, Task
 
 FAIRMIND_FOLDER: Final = "fairmind"
 
+VARIABLES: Final = r"^REMOTE_TOKEN(_[A-Z0-9_]+)?$"
+"""What variables are called that may be sent to a server: no other secret of the process is for anybody else."""
+
 
 class RemoteProtocol(StrEnum):
     """What the server speaks."""
@@ -79,7 +82,7 @@ class RemoteDefinition(BaseModel):
     outputs: tuple[Output, ...] = Field(min_length=1, max_length=2)
     timeout_seconds: float = Field(default=2.0, gt=0, le=600)
     connect_seconds: float = Field(default=1.0, gt=0, le=60)
-    token_env: str | None = Field(default=None, pattern=r"[A-Za-z_][A-Za-z0-9_]*")
+    token_env: str | None = Field(default=None, pattern=VARIABLES)
     max_answer_bytes: int = Field(default=64_000_000, ge=1_000)
     max_in_flight: int = Field(default=64, ge=1)
     max_batch_rows: int = Field(default=1_000, ge=1)
@@ -87,6 +90,9 @@ class RemoteDefinition(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         parts = urlsplit(self.url)
+        _ = parts.port  # raises a ValueError where it is none
+        if self.pinned is not None and self.protocol is RemoteProtocol.MLFLOW:
+            raise ValueError("the protocol mlflow has no versions to pin")
         schemes = {"grpc", "grpcs"} if self.protocol is RemoteProtocol.OIP_GRPC else {"http", "https"}
         if parts.scheme not in schemes or not parts.hostname:
             raise ValueError(f"its URL must be {' or '.join(f'{one}://HOST' for one in sorted(schemes))}")

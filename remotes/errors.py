@@ -51,9 +51,13 @@ class RemoteMismatchError(RemoteError):
 
 
 class RemoteRefusedError(RowsRefusedError, RemoteError):
-    """It refused these very rows; what it said is for the client who sent them and in no log."""
+    """It refused these very rows; what it said is for the client who sent them and in no log.
 
-    def __init__(self, reason: str) -> None:
+    `by_server` is False where they were not even sent: its protocol cannot hold them.
+    """
+
+    def __init__(self, reason: str, *, by_server: bool = False) -> None:
+        self.by_server = by_server
         super().__init__("", reason)
         self.args = (f"the remote server refuses these rows: {reason}",)
 

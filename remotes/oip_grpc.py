@@ -17,7 +17,7 @@ from inference.grpc_messages import SERVICE, ModelInferRequest, ModelInferRespon
 from inference.raw_texts import raw_from_texts
 from inference.runtime import EncodedColumns
 from inference.tensors import tensor_from_raw
-from remotes.client import Answer, Described, Params, Tensor, said_version
+from remotes.client import Answer, Described, Params, Tensor, said_version, said_versions
 from remotes.connection import bearer
 from remotes.definition import RemoteModel
 from remotes.errors import (
@@ -210,7 +210,7 @@ def _described(found: Any) -> Described:
         tuple(Tensor(one.name, one.datatype, tuple(one.shape)) for one in part)
         for part in (found.inputs, found.outputs)
     )
-    return Described(tuple(found.versions), inputs, outputs)
+    return Described(said_versions(list(found.versions)), inputs, outputs)
 
 
 def _translated(error: Any, seconds: float) -> RemoteError:
@@ -223,5 +223,5 @@ def _translated(error: Any, seconds: float) -> RemoteError:
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return RemoteUnavailableError("takes no more requests, or the message is too large for one side")
         case grpc.StatusCode.INVALID_ARGUMENT:
-            return RemoteRefusedError(said[0][:_LONGEST_REASON] if said else code.name)
+            return RemoteRefusedError(said[0][:_LONGEST_REASON] if said else code.name, by_server=True)
     return RemoteFailedError(f"gRPC status {code.name}")

@@ -51,6 +51,8 @@ def _as(values: NDArray[Any], datatype: str, name: str) -> NDArray[Any]:
     if values.dtype == wanted:
         return values
     if wanted.kind == "O":
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            raise RemoteRefusedError(f"column '{name}' has a missing value, which {datatype} cannot hold")
         return values.astype(str).astype(object)
     if values.dtype.kind == "O":
         raise RemoteRefusedError(f"column '{name}' is of texts and goes as {datatype}")
@@ -61,4 +63,10 @@ def _as(values: NDArray[Any], datatype: str, name: str) -> NDArray[Any]:
             raise RemoteRefusedError(f"column '{name}' has a value that {datatype} does not hold")
         if values.dtype.kind == "f" and (values != np.trunc(values)).any():
             raise RemoteRefusedError(f"column '{name}' has a value with decimals, which {datatype} does not hold")
-    return values.astype(wanted)
+    if wanted.kind == "b" and not np.isin(values, (0, 1)).all():
+        raise RemoteRefusedError(f"column '{name}' has a value that {datatype} does not hold")
+    with np.errstate(over="ignore"):
+        sent = values.astype(wanted)
+    if wanted.kind == "f" and np.isinf(sent).any():  # no row has one: it is made here
+        raise RemoteRefusedError(f"column '{name}' has a value that {datatype} does not hold")
+    return sent

@@ -13,7 +13,7 @@ import orjson
 from inference.errors import MalformedColumnsError
 from inference.runtime import EncodedColumns
 from inference.tensors import tensor_from_json
-from remotes.client import Answer, Described, Params, Tensor, said_version
+from remotes.client import Answer, Described, Params, Tensor, said_version, said_versions
 from remotes.connection import HttpConnection, parsed
 from remotes.definition import RemoteModel
 from remotes.errors import RemoteMismatchError
@@ -122,7 +122,7 @@ def decode_metadata(content: bytes) -> Described:
     body = parsed(content)
     if type(body) is not dict:
         raise RemoteMismatchError("its metadata are no object")
-    versions = tuple(map(str, body.get("versions") or ()))
+    versions = said_versions(body.get("versions"))
     try:
         inputs, outputs = (tuple(map(_tensor, body.get(part) or ())) for part in ("inputs", "outputs"))
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -33,6 +33,8 @@ from remotes.reported import changed_version, changed_words, version_of_another
 
 _log = logging.getLogger(__name__)
 CHECK_SECONDS: Final = 5.0
+_PATIENCE_SECONDS: Final = 5.0
+"""A server that has not answered for so long has failed, whatever its callers' own deadline."""
 """How often a server is asked whether it is ready, and with which version."""
 
 _OUTCOMES: Final[tuple[tuple[type[RemoteError], str], ...]] = (
@@ -180,14 +182,15 @@ class RemoteQueue:
         began = time.perf_counter()
         seconds, is_patient = self._definition.timeout_seconds, True
         if deadline is not None and deadline - began < seconds:
-            seconds, is_patient = deadline - began, False
+            seconds = deadline - began
+            is_patient = seconds >= _PATIENCE_SECONDS
             if seconds <= 0:
                 raise DeadlineExceededError
+        if self._before_call is not None:
+            self._before_call()
         if rest := self._breaker.wait():
             self._calls.rested()
             raise RemoteUnavailableError("failed several times in a row and is left alone for a while", rest)
-        if self._before_call is not None:
-            self._before_call()
         try:
             answer = await self._client.score(columns, rows, seconds=seconds, params=params)
             predictions = read_answer(answer, rows, self.model)
@@ -216,6 +219,9 @@ class RemoteQueue:
             self._report(None)
 
     def _failed(self, error: RemoteError, seconds: float, *, counts: bool) -> None:
+        if isinstance(error, RemoteRefusedError) and not error.by_server:  # nothing was sent
+            self._breaker.abandoned()
+            return
         outcome = next((said for kind, said in _OUTCOMES if isinstance(error, kind)), "error")
         self._calls.called(outcome, seconds)
         if isinstance(error, RemoteRefusedError):
@@ -317,8 +323,10 @@ class RemoteQueue:
             else:
                 self._tell_unready(None)
                 self._breaker.may_try()
-                if described.versions:
-                    self._report(changed_version(self._definition, described))
+                reported = changed_version(self._definition, described)
+                # One that serves several versions says of itself what it said before: its answers know which it is.
+                if described.versions and (reported or self._other_version not in described.versions):
+                    self._report(reported)
             await asyncio.sleep(CHECK_SECONDS)
 
     def _tell_unready(self, problem: str | None) -> None:

@@ -22,8 +22,8 @@ def segment_lines(home: Path) -> list[dict[str, Any]]:
 
 
 def spooled(home: Path) -> list[dict[str, Any]]:
-    """Return the records of predictions; exposures and what was refused have a kind."""
-    return [record for record in segment_lines(home) if record.get("kind") is None]
+    """Return the records of predictions and shadow pairs."""
+    return [record for record in segment_lines(home) if record.get("kind") not in {"exposure", "refused"}]
 
 
 def test_answers_equal_scikit_learns_and_keep_their_order(service: Any, credit: Any) -> None:

@@ -212,8 +212,8 @@ def test_an_answer_that_breaks_off_is_not_asked_for_again() -> None:
 @pytest.mark.parametrize("protocol", SERVERS)
 def test_the_token_is_sent_and_read_from_the_environment(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        monkeypatch.setenv("CREDIT_TOKEN", "s3cret")
-        async with serving(protocol, token_env="CREDIT_TOKEN") as (fake, made, _):
+        monkeypatch.setenv("REMOTE_TOKEN_CREDIT", "s3cret")
+        async with serving(protocol, token_env="REMOTE_TOKEN_CREDIT") as (fake, made, _):
             await made.predict(rows(20), 1)
             assert fake.headers[0]["authorization"] == "Bearer s3cret"
 

@@ -137,7 +137,7 @@ def test_columns_that_the_server_does_not_have_are_named() -> None:
         ({"url": "http://there?key=1"}, "query"),
         ({"url": "http://there", "protocol": "oip-grpc"}, "grpc"),
         ({"url": "http://there", "model": None}, "name the model"),
-        ({"url": "http://there", "token_env": "NO_SUCH_TOKEN"}, "NO_SUCH_TOKEN"),
+        ({"url": "http://there", "token_env": "REMOTE_TOKEN_NONE"}, "REMOTE_TOKEN_NONE"),
     ],
 )
 def test_a_definition_that_makes_no_sense_says_what_to_do(wish: dict[str, Any], said: str) -> None:
@@ -146,8 +146,8 @@ def test_a_definition_that_makes_no_sense_says_what_to_do(wish: dict[str, Any], 
 
 
 def test_a_token_is_not_sent_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CREDIT_TOKEN", "s3cret")
-    wish = RemoteWish(url="http://there.example", model="m", token_env="CREDIT_TOKEN")
+    monkeypatch.setenv("REMOTE_TOKEN_CREDIT", "s3cret")
+    wish = RemoteWish(url="http://there.example", model="m", token_env="REMOTE_TOKEN_CREDIT")
     with pytest.raises(InvalidRemoteError, match="TLS"):
         asyncio.run(make_remote(wish, SIGNATURE))
 
