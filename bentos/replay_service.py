@@ -73,7 +73,9 @@ class ReplayService:
                 places = "".join(traceback.format_tb(error.__traceback__))
                 _log.error("replay %s failed (%s)\n%s", stored.id, type(error).__name__, places)
                 reason = "internal error; the server's log has the details under this id"
+            recovered_at, self._recovered_at = self._recovered_at, None  # the next round finds what even this left
             store.fail(self._control, stored.id, reason, datetime.now(UTC))
+            self._recovered_at = recovered_at
 
     def _told(self, replay_id: str) -> Callable[[int, int], None]:
         last = 0.0

@@ -21,7 +21,7 @@ from registry.reference import CHALLENGER, Reference
 from registry.registry import Registry
 from registry.versions import ModelVersion
 from replay.comparing import Contender
-from replay.errors import NotCompiledError
+from replay.errors import NotComparableError, NotCompiledError
 from replay.replaying import run
 from replay.request import ReplayRequest
 from replay.result import ReplayResult
@@ -92,12 +92,26 @@ class Replays:
         )
 
     def again(self, replay_id: str, row: Any, request: dict[str, Any]) -> Asked:
-        """Return what was asked for when a stored replay was; of versions by number."""
+        """Return what was asked for when a stored replay was; of versions by number.
+
+        Raises:
+            ModelNotFoundError: A version is not there any more.
+            NotComparableError: Its number has been given to other files since.
+        """
         challenger, against = (
-            self.registry.find(Reference(row.model, version=version))
-            for version in (row.challenger_version, row.against_version)
+            self._same(Reference(row.model, version=version), digest)
+            for version, digest in (
+                (row.challenger_version, row.challenger_digest),
+                (row.against_version, row.against_digest),
+            )
         )
         return Asked(replay_id, challenger, against, row.since, row.until, row.actor, request)
+
+    def _same(self, reference: Reference, digest: str | None) -> ModelVersion:
+        found = self.registry.find(reference)
+        if found.digest != digest:
+            raise NotComparableError(f"{found} has other files than when the replay was asked for; ask again")
+        return found
 
     def _contender(self, version: ModelVersion) -> Contender:
         folder = ModelCache(self.home.models).fetch(self.registry, version)

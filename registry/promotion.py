@@ -108,9 +108,14 @@ def admit(
             raise
     else:
         return False
+    record_override(registry, version, override=override, actor=actor, now=now)
+    return True
+
+
+def record_override(registry: Registry, version: ModelVersion, *, override: str, actor: str, now: datetime) -> None:
+    """Record on a version why it serves although a gate refused it, with who says so and when."""
     _sign(registry, version, OVERRIDE_TAG, actor, now)
     registry.set_tag(version.name, version.version, f"{OVERRIDE_TAG}.reason", override.strip())
-    return True
 
 
 def was_overridden(version: ModelVersion) -> bool:

@@ -38,7 +38,8 @@ class RegistrySettings(BaseSettings):
 
     promotion_requires: Literal["", "replay"] = ""
     """What a version needs beside its gates to become champion: `replay`, a replay of it beside the champion on 30
-    days of logged traffic, not older than a week, that found no harm. Unset: nothing."""
+    days of logged traffic, not older than a week, that had data enough and found no harm. `fairmind models promote`
+    asks for it; a rollout does where its plan says so. Unset: nothing."""
 
     @property
     def address(self) -> str | None:

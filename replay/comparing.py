@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, Final
 
 import numpy as np
+import pyarrow.compute as pc
 
 from inference.signature import Task
+from monitoring.feature_table import SERVED_AT
 from registry.versions import ModelVersion
 from replay.calibration import Calibration
 from replay.changed_decisions import LargestChanges
+from replay.errors import NotComparableError
 from replay.logged import Batch
 from replay.pairs import Pairs
 from replay.rescoring import NO_LABEL, Answers, Scorer, logged_answers, missing_columns, rescore
@@ -19,6 +23,10 @@ from replay.rescoring import NO_LABEL, Answers, Scorer, logged_answers, missing_
 _CHECKED_ROWS: Final = 1_000
 """Rows of each version in the log that are scored anew to see that the same comes out."""
 _EQUAL: Final = 1e-9
+_MOST_DIFFERING: Final = 0.01
+"""Share of the checked answers that may come out otherwise, of other libraries' doing; more are of other files."""
+_CLOCKS: Final = timedelta(minutes=1)
+"""How far the registry's clock may go before that of the worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,36 @@ class Comparison:
 
     def add(self, batch: Batch) -> None:
         """Score a batch and count it."""
+        for part in self._by_author(batch):
+            self._add(part)
+
+    def check(self) -> None:
+        """Refuse a log whose answers are not those of the versions that have their numbers now.
+
+        Raises:
+            NotComparableError: More than a few came out otherwise when they were scored anew.
+        """
+        checked = sum(self.checked.values())
+        if self.differing > _MOST_DIFFERING * checked:
+            raise NotComparableError(
+                f"{self.differing:,} of {checked:,} logged answers that were scored anew are not those of the "
+                f"versions that are registered as {self.challenger.version} and {self.against.version}: look at "
+                "what changed in their files or libraries, or take a window since then"
+            )
+
+    def _by_author(self, batch: Batch) -> Iterator[Batch]:
+        """Yield a batch; apart, and as nobody's, rows from before the version was made that has the number now."""
+        made = {one.number: one.version.created_at for one in (self.challenger, self.against)}.get(batch.version)
+        served = batch.table.column(SERVED_AT)
+        if made is None or pc.min(served).as_py() >= made - _CLOCKS:
+            yield batch
+            return
+        is_own = np.array([time >= made - _CLOCKS for time in served.to_pylist()], np.bool_)
+        yield replace(batch.take(np.flatnonzero(~is_own)), version="")
+        if is_own.any():
+            yield batch.take(np.flatnonzero(is_own))
+
+    def _add(self, batch: Batch) -> None:
         contenders = (self.challenger, self.against)
         if any(missing_columns(one.scorer.signature, batch.table.schema) for one in contenders):
             self.unscored += len(batch.ids)

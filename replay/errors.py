@@ -56,7 +56,7 @@ class NotCompiledError(ReplayError):
 
 
 class NotComparableError(ReplayError):
-    """The versions answer other labels, or no labels at all, or are one and the same."""
+    """The versions answer other labels, or none, or are one and the same; or the log is of other files."""
 
 
 class ReplayQueueFullError(ReplayError):

@@ -36,6 +36,8 @@ _LEAST_SHARE: Final = 0.01
 _FEW: Final = 0.05
 """Share of the outcomes' coverage of favourable decisions below which that of others is next to nothing."""
 
+_MOST: Final = 30
+"""As many guardrails as a plan may have."""
 _LATENCY: Final = frozenset({Metric.LATENCY_SLO, Metric.LATENCY_LOGMEAN})
 
 
@@ -55,7 +57,7 @@ def default_guardrails(pairs: Pairs, positive: Any, *, scored: Any = None) -> tu
     `scored` is the label of which scores are the probability; without one losses are not judged.
     Of each attribute the groups with 100 rows and 1 % of all are compared, each with the one that the other version
     favours most; and with a second one that it favours about as much, by which harm to the first one shows too.
-    Of fewer than two groups there is nothing to compare.
+    Of fewer than two groups there is nothing to compare. What is left out is told by `replay.blind_spots`.
     """
     found = [
         Guardrail(metric=metric, margin=margin, positive=scored if metric in LOSSES else positive)
@@ -63,7 +65,8 @@ def default_guardrails(pairs: Pairs, positive: Any, *, scored: Any = None) -> tu
         if scored is not None or metric not in LOSSES
     ]
     for attribute in pairs.attributes:
-        found += _of_groups(pairs, attribute, positive)
+        gaps = list(_of_groups(pairs, attribute, positive))
+        found += gaps if len(found) + len(gaps) <= _MOST else []
     return tuple(found)
 
 
@@ -136,13 +139,17 @@ def left_out(guardrail: Guardrail) -> str | None:
     return None
 
 
-def judge_pairs(plan: Plan, pairs: Pairs) -> Verdicts:
-    """Return what pairs show of a plan's guardrails, by the very statistics that judge shadow traffic."""
+def judge_pairs(plan: Plan, pairs: Pairs, favourable: Any = None) -> Verdicts:
+    """Return what pairs show of a plan's guardrails, by the very statistics that judge shadow traffic.
+
+    `favourable` is the challenger's label for what is granted: guardrails may name another as positive, or none.
+    """
     without = {one.name: reason for one in plan.guardrails if (reason := left_out(one)) is not None}
     found = evidence(plan, pairs)
     budget = alphas(plan)
-    decided_by = [one for one in plan.guardrails if one.metric.needs_outcome and one.metric not in LOSSES]
-    is_selective = any(selective_labels(pairs, one.positive) for one in decided_by)
+    labelled = [one for one in plan.guardrails if one.metric.needs_outcome]
+    granted = [one.positive for one in labelled if one.metric not in LOSSES] + [favourable] * bool(labelled)
+    is_selective = any(selective_labels(pairs, one) for one in granted)
     judgements = []
     for one in plan.guardrails:
         if one.name in without:

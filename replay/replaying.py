@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from inference.signature import Signature, Task
 from monitoring.export import Export
+from replay.blind_spots import BlindSpots, blind_spots
 from replay.changed_decisions import changed_decisions
 from replay.chosen_rows import Chosen, choose
 from replay.comparing import Comparison, Contender
@@ -22,7 +23,7 @@ from replay.rates import group_rates
 from replay.rescoring import NO_LABEL, missing_columns
 from replay.result import Calibrated, ChangedDecision, Compared, Outcomes, ReplayResult, Rows, ScoreChange, Tenth
 from replay.window import Window
-from rollout.guardrail import Guardrail
+from rollout.guardrail import Guardrail, Verdict
 from rollout.plan import Plan
 
 FAVOURABLE_TAG: Final = "fairmind.favourable"
@@ -77,10 +78,14 @@ def run(
         seen.add(batch)
         done += len(batch.ids)
         told(done, total)
+    seen.check()
     guardrails = None if plan is not None else _defaults(challenger, seen)
     judged_by = plan_of(plan, model=window.model, guardrails=guardrails, label_maturity=maturity)
-    verdicts = judge_pairs(judged_by, seen.pairs)
     positive = positive_label(challenger)
+    verdicts = judge_pairs(judged_by, seen.pairs, positive)
+    blind = BlindSpots((), False) if guardrails is None else blind_spots(seen.pairs, guardrails)
+    if blind.is_blind and verdicts.overall is not Verdict.VIOLATED:
+        verdicts = replace(verdicts, overall=Verdict.INSUFFICIENT_DATA)
     return ReplayResult(
         id=replay_id,
         model=window.model,
@@ -101,7 +106,7 @@ def run(
         changed_decisions=tuple(ChangedDecision(**asdict(one)) for one in changed_decisions(seen.pairs)),
         changes=tuple(ScoreChange(**asdict(one)) for one in seen.changes.found),
         calibration=_calibration(seen),
-        notes=tuple(_notes(plan, chosen, seen, verdicts)),
+        notes=(*_notes(plan, chosen, seen, verdicts), *blind.notes),
     )
 
 

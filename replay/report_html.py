@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from replay.result import Calibrated, GroupRates, ReplayResult
+from replay.result import Calibrated, GroupRates, ReplayResult, Tenth
 from rollout.guardrail import Guardrail, Verdict
 from rollout.judging import Judgement
 from rollout.pages import MARKS, SMALLEST_CELL, number, page
@@ -110,21 +110,33 @@ def _changed(attribute: str, group: str, one: Any) -> dict[str, Any]:
 
 def _rates(one: GroupRates) -> dict[str, Any]:
     small = one.rows < SMALLEST_CELL
-    pairs = (one.selection_rate, one.accuracy, one.true_positive_rate, one.false_positive_rate)
+    few = one.labelled < SMALLEST_CELL
+    labelled = (one.accuracy, one.true_positive_rate, one.false_positive_rate)
+    rates = [_rate(one.selection_rate, hidden=small), *(_rate(pair, hidden=few) for pair in labelled)]
     return {
         "group": _name(one.attribute, one.group),
         "rows": f"fewer than {SMALLEST_CELL}" if small else f"{one.rows:,}",
-        "labelled": "" if small else f"{one.labelled:,}",
-        "rates": ["not shown" if small else " → ".join(map(_share, pair)) for pair in pairs],
+        "labelled": "" if small else f"fewer than {SMALLEST_CELL}" if few else f"{one.labelled:,}",
+        "rates": rates,
         "small": small,
     }
+
+
+def _rate(pair: Sequence[float | None], *, hidden: bool) -> str:
+    return "not shown" if hidden else " → ".join(map(_share, pair))
 
 
 def _tenths(calibration: Sequence[Calibrated] | None) -> Iterator[dict[str, Any]]:
     for place, both in enumerate(zip(*(one.tenths for one in calibration or ()), strict=True)):
         if any(one.rows for one in both):
-            values = [value for one in both for value in (f"{one.rows:,}", _share(one.score), _share(one.share))]
+            values = [value for one in both for value in _tenth(one)]
             yield {"name": f"{place / 10:g} to {(place + 1) / 10:g}", "cells": values}
+
+
+def _tenth(one: Tenth) -> tuple[str, str, str]:
+    if 0 < one.rows < SMALLEST_CELL:
+        return f"fewer than {SMALLEST_CELL}", "not shown", "not shown"
+    return f"{one.rows:,}", _share(one.score), _share(one.share)
 
 
 def _error(one: Calibrated) -> str:

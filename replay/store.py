@@ -40,7 +40,9 @@ class StoredReplay:
     id: str
     model: str
     challenger_version: str
+    challenger_digest: str | None
     against_version: str
+    against_digest: str | None
     since: datetime
     until: datetime
     state: ReplayState

@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, select
 
-from registry.promotion import admit, was_overridden
+from registry.promotion import admit, record_override, was_overridden
 from registry.reference import CHALLENGER, CHAMPION, Reference
 from registry.registry import Registry
 from registry.versions import ModelVersion
-from rollout.errors import RolloutConflictError
+from rollout.errors import ReplayGateError, RolloutConflictError
 from rollout.history import Action
 from rollout.plan import Plan
+from rollout.replayed import check_replay
 from rollout.states import State
 from rollout.tables import ROLLOUT, ROLLOUT_EVENT, SERVING_STATE
 
@@ -45,6 +46,33 @@ def admit_all(
     for version in versions:
         if not was_overridden(version):
             admit(registry, version, override=override, actor=actor, now=now)
+
+
+def admit_replayed(
+    engine: Engine,
+    registry: Registry,
+    plan: Plan,
+    champion: ModelVersion,
+    challengers: list[ModelVersion],
+    *,
+    override: str | None,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Let challengers through the replay gate of a plan that has one, or through an override, which is recorded.
+
+    Raises:
+        ReplayGateError: No replay stands for one of them, and there is no override.
+    """
+    if plan.replay is None:
+        return
+    for version in challengers:
+        try:
+            check_replay(engine, plan.replay, version, champion, now, plan=plan)
+        except ReplayGateError:
+            if override is None or not override.strip():
+                raise
+            record_override(registry, version, override=override, actor=actor, now=now)
 
 
 def check_champion_serves(connection: Connection, champion: ModelVersion) -> None:

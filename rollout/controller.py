@@ -160,7 +160,7 @@ class Controller:
             if row.state == State.PENDING:
                 self._begin(row, plan, held, clock)
             elif not plan.watched:
-                self._write(row, plan, decide(plan, progress_of(row), _NOTHING, now), held, clock)
+                self._write(row, plan, _decided(row, plan, _NOTHING, now), held, clock)
             elif _is_due(plan, row, last, now):
                 look = self._look(row, plan, epochs, held, clock)
                 self._decide(look, held, clock)
@@ -210,7 +210,7 @@ class Controller:
 
     def _decide(self, look: _Look, held: Held, clock: Clock) -> None:
         progress = progress_of(look.row)
-        move = decide(look.plan, progress, look.evaluation, look.at)
+        move = _decided(look.row, look.plan, look.evaluation, look.at)
         errors = errors_in_a_row(progress, look.evaluation)
         with self._writing(look.row, held) as connection:
             evaluation_id = evaluations.store(
@@ -244,6 +244,16 @@ class Controller:
             if version != row.version:
                 raise RolloutConflictError(f"rollout '{row.id}' was changed by somebody else")
             yield connection
+
+
+def _decided(row: Row[Any], plan: Plan, evaluation: Evaluation, now: datetime) -> Move | None:
+    """Return what happens now. Nothing by itself to a manual split that was started before those could end.
+
+    The `max_duration` that is stored with such a one is a default that nobody chose; plans since have a `start_at`.
+    """
+    if plan.is_manual and "start_at" not in row.plan:
+        return None
+    return decide(plan, progress_of(row), evaluation, now)
 
 
 def _is_due(plan: Plan, row: Row[Any], last: StoredEvaluation | None, now: datetime) -> bool:

@@ -9,7 +9,7 @@ import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,8 @@ from rollout.serving_store import write_state
 from rollout.tables import OUTBOX
 
 _LONGEST_PROBLEM: Final = 500
+_FILE_ATTEMPTS: Final = 17
+"""How often a store is asked that takes no file: each time twice as late, for a day and a half."""
 _SUPERSEDED: Final = "superseded: somebody decided otherwise by hand"
 
 _log = logging.getLogger(__name__)
@@ -127,17 +129,23 @@ def supersede(engine: Engine, model: str, now: datetime) -> str | None:
 
 
 def deliver(engine: Engine, registry: Registry, now: datetime, held: Held | None = None) -> int:
-    """Do what waits, oldest first; return how much is left. What fails is noted, and tried again by the next call.
+    """Do what waits, oldest first, and files last, which move nothing; return how much is left.
+
+    What fails is noted, and tried again by the next call.
 
     Raises:
         LeaseLostError: Another controller has taken over from `held`.
     """
     with reading(engine) as connection:
-        waiting = list(connection.execute(select(OUTBOX).where(OUTBOX.c.done_at.is_(None)).order_by(OUTBOX.c.id)))
+        wanted = select(OUTBOX).where(OUTBOX.c.done_at.is_(None))
+        waiting = list(connection.execute(wanted.order_by(OUTBOX.c.kind == Kind.FILE, OUTBOX.c.id)))
     left = 0
     for row in waiting:
         if not _still_waits(engine, row, held):
             continue  # somebody did it, or decided otherwise, while the ones before took their time
+        if not _is_due(row, now):
+            left += 1
+            continue
         problem = _attempt(registry, row, now)
         if problem is not None and problem != row.problem:
             _log.warning("'%s' waits to be done in the registry: %s", row.key, problem)
@@ -156,6 +164,13 @@ def _still_waits(engine: Engine, row: Row[Any], held: Held | None) -> bool:
         return is_waiting(connection, row.key)
 
 
+def _is_due(row: Row[Any], now: datetime) -> bool:
+    """Return whether it is to be tried again: files less and less often, for a store may take none at all."""
+    if row.kind != Kind.FILE:
+        return True
+    return bool(now - row.created_at >= timedelta(seconds=2 ** min(row.attempts, _FILE_ATTEMPTS) - 1))
+
+
 def _attempt(registry: Registry, row: Row[Any], now: datetime) -> str | None:
     """Do it; return why it cannot be done now."""
     try:
@@ -172,10 +187,10 @@ def _attempt(registry: Registry, row: Row[Any], now: datetime) -> str | None:
         found, expected = (one or "no version" for one in (error.found, error.expected))
         return f"the alias '{error.alias}' was moved by somebody else: it is at {found}, and was at {expected}"
     except ReadOnlyRegistryError as error:
-        if row.kind != Kind.FILE:
-            return str(error)[:_LONGEST_PROBLEM]
-        _log.warning("'%s' stays here: %s", row.key, error)  # nor will it take the file when asked again
-    except RegistryError as error:
+        if row.kind != Kind.FILE or row.attempts < _FILE_ATTEMPTS:
+            return str(error)[:_LONGEST_PROBLEM]  # of files, a store that is away for a while looks alike
+        _log.warning("'%s' stays here: %s", row.key, error)
+    except (RegistryError, OSError) as error:
         return str(error)[:_LONGEST_PROBLEM]
     return None
 

@@ -150,7 +150,8 @@ class Plan(BaseModel):
     @property
     def digest(self) -> str:
         """The SHA-256 of its content, in hexadecimal."""
-        # A plan that asks for no replay keeps the hash it had before plans could.
+        # What is not asked for is not in it. Keys that were added since change the hash of a plan that is started
+        # again; a rollout keeps the one it was started with.
         unset = {"replay"} if self.replay is None else None
         return hashlib.sha256(self.model_dump_json(exclude=unset).encode()).hexdigest()
 

@@ -10,9 +10,10 @@ from rollout.durations import Duration
 
 
 class ReplayGate(BaseModel):
-    """A stored replay of the very versions, over at least `window` of traffic and no older than `max_age`.
+    """A stored replay of the very versions that was asked of at least `window`, until at most `max_age` ago.
 
-    It may have no guardrail violated; with `must_pass` all must have passed.
+    It may have no guardrail violated, nor lack data for one; with `must_pass` all must have passed. How much of the
+    window the log has rows of is not asked.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

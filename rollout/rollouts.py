@@ -17,13 +17,19 @@ from sqlalchemy.exc import IntegrityError
 
 from database.engine import reading
 from registry.registry import Registry
-from rollout.beginning import admit_all, check_champion_serves, check_cooldown, find_versions, first_row
+from rollout.beginning import (
+    admit_all,
+    admit_replayed,
+    check_champion_serves,
+    check_cooldown,
+    find_versions,
+    first_row,
+)
 from rollout.decisions import Move
 from rollout.errors import RolloutConflictError, RolloutNotFoundError
 from rollout.history import Action, begin, change
 from rollout.holds import kind_of
 from rollout.plan import Plan
-from rollout.replayed import check_replay
 from rollout.serving_store import NO_ROLLOUT, new_salt, write_state
 from rollout.states import ENDING, PAUSABLE, TERMINAL, State
 from rollout.tables import ROLLOUT, SERVING_STATE
@@ -102,9 +108,7 @@ def start(
             been moved.
     """
     champion, challengers = find_versions(registry, plan)
-    if plan.replay is not None and override is None:
-        for challenger in challengers:
-            check_replay(engine, plan.replay, challenger, champion, now)
+    admit_replayed(engine, registry, plan, champion, challengers, override=override, actor=actor, now=now)
     admit_all(registry, challengers, override=override, actor=actor, now=now)
     state = first_state(plan)
     row = first_row(plan, champion, challengers, state=state, actor=actor, now=now)

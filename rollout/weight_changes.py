@@ -28,7 +28,8 @@ def set_weights(engine: Engine, rollout_id: str, weights: Sequence[float], *, ac
     Raises:
         InvalidPlanError: There is not one weight for each challenger, one lies outside 0 to 0.5, or 0 to 1/(K + 1)
             of K challengers, or above what the guardrails have let it have.
-        RolloutConflictError: The rollout is paused or over, or has guardrails and several challengers.
+        RolloutConflictError: The rollout is paused or over, or has guardrails or goals and several challengers,
+            who are compared by the cohorts that their weights make.
     """
     weights_bp = [weight_to_bp(weight) for weight in weights]
     with engine.begin() as connection:
@@ -36,7 +37,7 @@ def set_weights(engine: Engine, rollout_id: str, weights: Sequence[float], *, ac
         if Hold.LOWERED not in map(kind_of, row.held or ()):
             row = active_row(connection, rollout_id, {State.CANARY})
         is_guarded = bool(row.plan.get("guardrails"))
-        if row.challengers and is_guarded:
+        if row.challengers and (is_guarded or row.plan.get("goals")):
             raise RolloutConflictError(
                 f"rollout '{rollout_id}' has several challengers: their weights are its plan's"
             )

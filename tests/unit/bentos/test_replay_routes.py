@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from bentos.companion import Companion
 from bentos.promotions import promote_version
@@ -21,9 +22,11 @@ from monitoring.predictions import SegmentWriter
 from monitoring.shipper import Shipper
 from registry.errors import GateRefusedError
 from registry.reference import Reference
+from replay import store
 from replay.attached import PLACE, TAG
 from rollout.outbox import deliver
 from rollout.replay_gate import ReplayGate
+from rollout.tables import REPLAY
 from tests.fakes.records import prediction_record
 from tests.fakes.registry import FakeRegistry
 from tests.unit.bentos.conftest import Credit
@@ -90,6 +93,31 @@ def test_a_replay_is_run_kept_listed_and_shown(api: Api, logged: Companion, regi
     assert (Path(version.source) / PLACE / f"{found['id']}.html").read_text() == page.text
 
 
+def test_a_replay_whose_end_could_not_be_written_is_taken_up_again(
+    api: Api, companion: Companion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise OSError("the database is away")
+
+    work(companion)
+    answer = asked(api)
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "fail", away)
+        with pytest.raises(OSError, match="away"):
+            work(companion)
+    assert api("GET", answer.headers["location"]).json()["state"] == "running"
+    work(companion)
+    assert api("GET", answer.headers["location"]).json()["state"] == "failed"
+
+
+def test_a_replay_whose_versions_are_others_by_its_turn_fails(api: Api, companion: Companion) -> None:
+    answer = asked(api)
+    with companion.control.begin() as connection:
+        connection.execute(update(REPLAY).values(challenger_digest="sha256:other"))
+    work(companion)
+    assert "credit/2 has other files than when" in api("GET", answer.headers["location"]).json()["reason"]
+
+
 def test_what_cannot_be_replayed_fails_with_the_reason(api: Api, companion: Companion) -> None:
     found = done(api, companion)
     assert found["state"] == "failed"
@@ -114,10 +142,13 @@ def test_what_is_asked_for_wrongly_is_refused(api: Api, body: dict[str, Any], st
 
 
 def test_a_plan_that_asks_for_a_replay_is_refused_without_one(api: Api, logged: Companion) -> None:
-    plan = {"model": "credit", "steps": [{"weight": 0.1}], "replay": {"window": "2d", "must_pass": True}}
+    plan = {**PLAN, "replay": {"window": "2d", "must_pass": True}}
     refused = api("POST", "/api/v1/rollouts", json=plan)
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "replay_refused")
-    assert "`fairmind replay --model credit/2 --against credit/1 --window 2d`" in refused.json()["error"]["message"]
+    assert (
+        "`fairmind replay --model credit/2 --against credit/1 --window 2d --plan PLAN.yaml`"
+        in refused.json()["error"]["message"]
+    )
     done(api, logged, window="1d", plan=PLAN)
     assert api("POST", "/api/v1/rollouts", json=plan).status_code == 409  # it covers a day of the two
     done(api, logged, window="3d", plan=PLAN)
@@ -144,6 +175,11 @@ def test_a_promotion_that_requires_a_replay_is_refused_without_one(
     ):
         promote()
     done(api, logged, plan=PLAN)
+    with pytest.raises(GateRefusedError, match="was not replayed"):  # but by guardrails of somebody's
+        promote()
+    done(api, logged)
+    with logged.control.begin() as connection:  # without outcomes it would be insufficient data
+        connection.execute(update(REPLAY).values(verdict="inconclusive"))
     assert promote() is False
 
 

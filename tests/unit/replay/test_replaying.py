@@ -129,11 +129,21 @@ def test_rows_of_a_third_version_are_scored_by_both(home: ReplayHome) -> None:
     assert [(one.before, one.after, one.rows) for one in found.changed_decisions] == [(1, 0, 3)]
 
 
-def test_an_answer_that_does_not_come_out_again_is_told(home: ReplayHome) -> None:
-    home.serve(answered("a", [0.6, 0.9], predictions=[0, 1]))
+def test_an_answer_that_does_not_come_out_again_is_told_and_many_are_refused(home: ReplayHome) -> None:
+    home.serve(answered("a", [0.9] * 100, predictions=[0, *[1] * 99]))
     found = home.replay(contender("2"))
     assert found.rows.differing == 1
     assert any("scored anew are not what the log says" in note for note in found.notes)
+    home.serve(answered("b", [0.9] * 100, predictions=[0] * 100))
+    with pytest.raises(NotComparableError, match=r"101 of 200 logged answers .* are not those of the versions"):
+        home.replay(contender("2"))
+
+
+def test_rows_from_before_a_version_was_made_are_not_its_own(home: ReplayHome) -> None:
+    before = SERVED.timestamp() - 3600
+    home.serve(answered("a", [0.9] * 100, predictions=[0] * 100, served_at=before), answered("b", [0.9] * 50))
+    rows = home.replay(contender("2")).rows
+    assert (rows.compared, rows.rescored, rows.checked, rows.differing) == (150, 100, 50, 0)
 
 
 def test_rows_that_a_signature_refuses_are_errors_of_the_challenger(home: ReplayHome) -> None:
@@ -188,6 +198,17 @@ def test_outcomes_of_granted_credits_alone_decide_nothing(home: ReplayHome) -> N
     assert any("nobody knows what came true" in note for note in found.notes)
 
 
+def test_selective_outcomes_are_noticed_where_losses_alone_are_judged(home: ReplayHome) -> None:
+    incomes = np.random.default_rng(2).random(400).round(3)
+    home.serve(*(answered(f"r{start}", incomes[start : start + 100].tolist()) for start in range(0, 400, 100)))
+    home.tell({f"r{p // 100 * 100}-{p % 100}": 1 for p, income in enumerate(incomes) if income >= 0.5})
+    steps = [{"weight": 0.1}]
+    plan = Plan.parse({"model": "credit", "steps": steps, "guardrails": [{"metric": "brier", "margin": 0.5}]})
+    found = home.replay(contender("2"), plan=plan)
+    assert found.outcomes.selective
+    assert verdicts(found) == {"brier": Verdict.INSUFFICIENT_DATA}
+
+
 def test_a_plan_judges_by_its_guardrails_and_says_what_a_replay_cannot(home: ReplayHome) -> None:
     traffic(home)
     plan = Plan.parse(
@@ -236,3 +257,23 @@ def test_what_cannot_be_replayed_is_said_with_the_remedy(home: ReplayHome) -> No
     other = Signature(columns=SIGNATURE.columns, task=Task.BINARY, classes=("no", "yes"))
     with pytest.raises(NotComparableError, match="other labels"):
         home.replay(contender("2", dataclasses.replace(Threshold(), signature=other)))
+
+
+def test_whom_the_defaults_say_nothing_of_is_told_and_passes_nobody(home: ReplayHome) -> None:
+    rng = np.random.default_rng(3)
+    for start in range(0, 1_200, 100):
+        incomes = rng.random(100).round(3).tolist()
+        rows = [{"sex": "fm"[place % 2], "nationality": "ab"[place % 100 == 0]} for place in range(100)]
+        rows[1]["sex"] = "x"
+        home.serve(answered(f"r{start}", incomes, protected=rows))
+        home.tell({f"r{start}-{place}": int(income > rng.random()) for place, income in enumerate(incomes)})
+    found = home.replay(contender("2"))
+    assert set(verdicts(found).values()) == {Verdict.PASSED}
+    assert found.verdict is Verdict.INSUFFICIENT_DATA
+    assert "harm to groups of 'sex' with too few rows is not judged: 'x'" in found.notes
+    assert any(note.startswith("no gap of 'nationality' is judged") for note in found.notes)
+
+
+def test_without_protected_attributes_nothing_is_said_of_fairness(home: ReplayHome) -> None:
+    home.serve(answered("a", [0.9] * 50))
+    assert "no protected attribute is in the log: fairness is not judged" in home.replay(contender("2")).notes

@@ -32,6 +32,15 @@ def test_groups_of_a_few_are_shown_without_their_numbers(home: ReplayHome) -> No
     assert "not shown" in row
 
 
+def test_rates_of_a_few_outcomes_are_not_shown(home: ReplayHome) -> None:
+    home.serve(answered("r", [place / 120 for place in range(120)]))
+    home.tell({f"r-{place}": 1 for place in range(10)})
+    page = html(home.replay(contender("2", Threshold(0.95))))
+    (row, *_) = [line for line in page.splitlines() if "<td>all</td>" in line and "→" in line]
+    assert row.count("not shown") == 3
+    assert "fewer than 20" in row
+
+
 def test_a_result_is_the_same_once_it_was_stored(home: ReplayHome) -> None:
     found = replayed(home)
     assert ReplayResult.model_validate_json(found.model_dump_json()) == found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,8 +20,9 @@ from replay.errors import NoReplayReportError, ReplayNotFoundError, ReplayQueueF
 from replay.result import ReplayResult
 from replay.store import Asked, ReplayState
 from rollout.errors import ReplayGateError
-from rollout.guardrail import Verdict
-from rollout.outbox import deliver
+from rollout.guardrail import Guardrail, Metric, Verdict
+from rollout.outbox import Kind, deliver, post
+from rollout.plan import Plan
 from rollout.replay_gate import ReplayGate
 from rollout.replayed import check_replay
 from tests.fakes.databases import BOTH_ENGINES, engine_asked_for, migrated_engine
@@ -104,7 +106,8 @@ def test_a_result_waits_for_a_registry_that_is_away_and_leaves_the_digest_alone(
     before = digest_folder(folder)
     assert deliver(control, registry, NOW) == 2
     registry.away = False
-    assert deliver(control, registry, NOW) == 0
+    assert deliver(control, registry, NOW) == 1  # a file is not asked for again at once
+    assert deliver(control, registry, NOW + timedelta(seconds=1)) == 0
     assert TAG in registry.find(Reference("credit", version="2")).tags
     assert (folder / PLACE / "rp-1.html").is_file()
     assert digest_folder(folder) == before
@@ -119,8 +122,27 @@ def test_a_registry_that_takes_no_files_gets_the_tag_alone(
     registry.read_only = True
     with control.begin() as connection:
         attach(connection, result, NOW)
-    assert deliver(control, registry, NOW) == 0
+    left = [deliver(control, registry, NOW + timedelta(seconds=2**attempt)) for attempt in range(18)]
+    assert left == [1] * 17 + [0]  # it may be away for a while alone
     assert TAG in registry.find(Reference("credit", version="2")).tags
+
+
+def test_a_report_that_finds_no_place_keeps_nobody_from_moving_an_alias(
+    control: Engine, result: ReplayResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    registry = FakeRegistry()
+    for _ in range(2):
+        registry.register("credit", tmp_path)
+    monkeypatch.setattr(registry, "add_files", no_space)
+    tag = {"version": "2", "key": "later", "value": "than the report"}
+    with control.begin() as connection:
+        attach(connection, result, NOW)
+        post(connection, Kind.TAG, key="later", model="credit", payload=tag, now=NOW)
+    assert deliver(control, registry, NOW) == 1
+    assert "later" in registry.find(Reference("credit", version="2")).tags
 
 
 @pytest.mark.parametrize(
@@ -130,6 +152,7 @@ def test_a_registry_that_takes_no_files_gets_the_tag_alone(
         ("inconclusive", False, None),
         ("inconclusive", True, "is inconclusive"),
         ("violated", False, "is violated"),
+        ("insufficient_data", False, "is insufficient data"),
     ],
 )
 def test_a_gate_reads_the_newest_replay_of_the_very_versions(
@@ -153,3 +176,28 @@ def test_a_gate_reads_the_newest_replay_of_the_very_versions(
     other = contender("2", **{DIGEST_TAG: "sha256:other"}).version
     with pytest.raises(ReplayGateError, match="was not replayed"):
         check_replay(control, gate, other, against, NOW)
+
+
+def test_a_gate_of_a_plan_reads_what_was_judged_by_its_guardrails(control: Engine, result: ReplayResult) -> None:
+    def check(margin: float, maturity: str = "7d") -> None:
+        judged_by = {"guardrails": [{"metric": "error_rate", "margin": margin}], "label_maturity": maturity}
+        plan = Plan.parse({"model": "credit", "steps": [{"weight": 0.1}], **judged_by})
+        check_replay(control, ReplayGate(), challenger, against, NOW, plan=plan)
+
+    challenger, against = contender("2").version, contender("1").version
+    lax = (Guardrail(metric=Metric.ERROR_RATE, margin=0.9),)
+    passed = result.model_copy(update={"verdict": Verdict.PASSED, "planned": True, "guardrails": lax})
+    with control.begin() as connection:
+        store.keep(connection, asked("rp-1"), passed, NOW)
+    check(0.9)
+    with pytest.raises(ReplayGateError, match=r"was not replayed .*--plan PLAN\.yaml` replays it"):
+        check(0.1)
+    with pytest.raises(ReplayGateError, match="was not replayed"):
+        check(0.9, "1d")
+    with pytest.raises(ReplayGateError, match="was not replayed"):
+        check_replay(control, ReplayGate(), challenger, against, NOW)
+    harmed = result.model_copy(update={"verdict": Verdict.VIOLATED})
+    with control.begin() as connection:
+        store.keep(connection, asked("rp-0"), harmed, NOW - DAY)
+    with pytest.raises(ReplayGateError, match=r"'rp-0' .* is violated"):
+        check(0.1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
 from rollout.decisions import Progress, decide
 from rollout.evaluations import evaluations
@@ -14,6 +16,7 @@ from rollout.plan import Plan
 from rollout.report import report
 from rollout.simulation import simulate
 from rollout.states import ACTIVE, ENDING, State
+from rollout.tables import ROLLOUT
 from rollout.traffic import assumed_traffic
 from rollout.verify import verify_log
 from tests.unit.rollout.evaluations import NOW, found, guarded
@@ -78,6 +81,16 @@ def test_a_manual_split_with_an_end_ends_without_anybody(steering: Steering) -> 
     assert steering.tick(controller, timedelta(minutes=59)) == "canary"
     assert steering.tick(controller, timedelta(minutes=1)) == "rolled_back"
     assert steering.served().weight_bp == 0
+
+
+@pytest.mark.parametrize("goals", [[], [GOAL]])
+def test_a_manual_split_from_before_they_could_end_goes_on(steering: Steering, goals: list[dict[str, Any]]) -> None:
+    steering.start(steps=[{"weight": 0.2, "max_duration": "7d"}], guardrails=[], goals=goals)
+    with steering.control.begin() as connection:
+        stored = connection.execute(select(ROLLOUT.c.plan)).scalar_one()
+        connection.execute(update(ROLLOUT).values(plan={key: stored[key] for key in stored if key != "start_at"}))
+    assert steering.tick(steering.controller(), timedelta(days=9)) == "canary"
+    assert steering.served().weight_bp == 2_000
 
 
 def test_an_experiment_that_is_over_is_no_rollback_in_a_simulation() -> None:

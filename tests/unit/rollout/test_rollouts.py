@@ -17,7 +17,7 @@ from registry.errors import GateRefusedError, ModelNotFoundError, RegistryUnavai
 from registry.gate_record import GateRecord
 from registry.reference import Reference
 from rollout import rollouts
-from rollout.errors import InvalidPlanError, RolloutConflictError, RolloutNotFoundError
+from rollout.errors import InvalidPlanError, ReplayGateError, RolloutConflictError, RolloutNotFoundError
 from rollout.plan import Plan
 from rollout.rollouts import Rollout
 from rollout.serving_state import ServingState
@@ -352,3 +352,19 @@ def test_a_challenger_whose_gates_refuse_gets_no_traffic_without_an_override_on_
     rollouts.start(engine, plan, registry, actor="ann", now=NOW, override="a pilot")
     tags = registry.find(Reference("credit", version=refused.version)).tags
     assert (tags["fairmind.override.reason"], tags["fairmind.override.by"]) == ("a pilot", "ann")
+
+
+def test_an_override_of_the_replay_gate_is_recorded_and_must_say_why(
+    engine: Engine, registry: FakeRegistry
+) -> None:
+    def begin(override: str | None) -> Rollout:
+        asked = plan(replay={})
+        follow_aliases(engine, registry.aliased(), NOW, seen=serving_epochs(engine))
+        return rollouts.start(engine, asked, registry, actor="ada", now=NOW, override=override)
+
+    for nothing in (None, " "):
+        with pytest.raises(ReplayGateError, match="was not replayed"):
+            begin(nothing)
+    began = begin("no traffic yet")
+    tags = registry.find(Reference("credit", version=began.challenger_version)).tags
+    assert (tags["fairmind.override.reason"], tags["fairmind.override.by"]) == ("no traffic yet", "ada")

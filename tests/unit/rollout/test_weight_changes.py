@@ -45,8 +45,10 @@ def test_weights_that_do_not_fit_change_nothing(steering: Steering, weights: lis
     assert steering.actions() == ["started"]
 
 
-def test_of_several_that_are_guarded_the_plan_has_the_weights(steering: Steering) -> None:
-    steering.start(challengers=["2", "3"], steps=[{"weights": [0.1, 0.2]}])
+@pytest.mark.parametrize("kind", ["guardrails", "goals"])
+def test_of_several_that_are_measured_the_plan_has_the_weights(steering: Steering, kind: str) -> None:
+    measured = {"guardrails": [], kind: [{"metric": "error_rate", "margin": 0.02}]}
+    steering.start(challengers=["2", "3"], steps=[{"weights": [0.1, 0.2]}], **measured)
     steering.tick(steering.controller())
     with pytest.raises(RolloutConflictError, match="several challengers"):
         set_weights(steering.control, steering.rollout_id, [0.05, 0.1], actor="ada", now=steering.now)
