@@ -130,15 +130,17 @@ def replayed(people: Any, clients: People, challenger: str) -> dict[str, Any]:
     """Return the replay of a challenger on what the champion was asked just now."""
     with clients.asking(f"replay-{challenger}"):
         asked = clients.asked
-        until(lambda: clients.asked >= asked + REPLAYED, seconds=120)
+        until(lambda: clients.asked >= asked + REPLAYED)
     body = {"model": MODEL, "version": challenger, "window": "1h", "plan": plan(challenger, MODEL, steps=CANARY)}
 
     def found() -> dict[str, Any] | None:
         replay = people.post("/api/v1/replays", body).json()
-        shown = until(lambda: _ended(people, replay["id"]), seconds=60)
+        shown = until(lambda: _ended(people, replay["id"]))
+        if "none has features in the log" in (shown["reason"] or ""):
+            return None  # not yet
         return shown if shown["state"] == "failed" or (shown["rows"] or 0) >= REPLAYED else None
 
-    return until(found, seconds=120)
+    return until(found)
 
 
 def _ended(people: Any, replay_id: str) -> dict[str, Any] | None:
